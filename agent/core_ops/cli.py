@@ -1,0 +1,182 @@
+"""The verbs: parse, call one function, return an exit status."""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from core_ops import __version__
+from core_ops.errors import EXIT_FAILED, EXIT_OK, CoreOpsError
+
+_DESCRIPTION = "Converge this host to a signed git repository of systemd units, Quadlets and config files."
+_EXAMPLES = """\
+examples:
+  core-ops init https://git.example.com/hosts.git main --signers allowed_signers
+  core-ops plan                                    what would change, and why
+  core-ops apply                                   change it, and look again
+  core-ops plan --source-repo . --host web1        an author's look, on any machine
+  systemctl enable --now core-ops.timer            from now on, by itself
+
+exit status:
+  0 done, or nothing to do    1 failed or refused      2 usage
+  3 changes are pending (plan --exit-code)
+  64 --source-repo is no directory    65 its layout is refused    75 another run holds the lock
+"""
+
+
+def console() -> NoReturn:
+    """Run the program and leave with its exit status."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: list[str]) -> int:
+    """Return the exit status of one call; every error a person can meet is one short block on standard error."""
+    arguments = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] | None = getattr(arguments, "run", None)
+    if run is None:
+        _parser().print_help()
+        return EXIT_OK
+    try:
+        return run(arguments)
+    except CoreOpsError as error:
+        _complain(error)
+        return error.exit_status
+    except BrokenPipeError:
+        return EXIT_OK  # whoever read our output has seen enough
+    except KeyboardInterrupt:
+        print("core-ops: interrupted; the next run goes on from here", file=sys.stderr)
+        return 130
+    except Exception:  # noqa: BLE001 - the one place: a bug must say that it is one
+        traceback.print_exc()
+        print(f"core-ops {__version__}: this is a bug; please report the lines above", file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _complain(error: CoreOpsError) -> None:
+    print(f"core-ops: {error.word}: {error.message} ({error.code})", file=sys.stderr)
+    for line in error.details:
+        print(f"  {line}", file=sys.stderr)
+    if error.hint:
+        print(f"  next: {error.hint}", file=sys.stderr)
+
+
+# --- verbs: imported where they run, so that --version and --help stay quick -------------------------------------------
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from core_ops import verbs  # noqa: PLC0415
+
+    return verbs.init(arguments)
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from core_ops import verbs  # noqa: PLC0415
+
+    return verbs.plan(arguments)
+
+
+def _apply(arguments: argparse.Namespace) -> int:
+    from core_ops import verbs  # noqa: PLC0415
+
+    return verbs.apply(arguments)
+
+
+def _agent(arguments: argparse.Namespace) -> int:
+    from core_ops import verbs  # noqa: PLC0415
+
+    return verbs.agent(arguments)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from core_ops import verbs  # noqa: PLC0415
+
+    return verbs.status(arguments)
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="core-ops",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"core-ops {__version__}")
+    verbs = parser.add_subparsers(title="commands", metavar="<command>")
+    _init_options(verbs.add_parser("init", help="say what this host tracks and whom it trusts"))
+    _plan_options(verbs.add_parser("plan", help="show what would change, and why; change nothing"))
+    _apply_options(verbs.add_parser("apply", help="make the host what it should be, then look again"))
+    _agent_options(verbs.add_parser("agent", help="one unattended run, as the timer makes it"))
+    _status_options(verbs.add_parser("status", help="what this host is on, and how the last run went"))
+    return parser
+
+
+def _init_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Store which repository and ref this host tracks, and whose signatures it accepts."
+    parser.add_argument("repository", help="https:// or file:// URL, or an absolute path")
+    parser.add_argument("ref", help="branch or tag, short or as refs/...; a commit id is refused")
+    parser.add_argument("--signers", type=Path, metavar="FILE", help="allowed signers, copied to /etc/core-ops/")
+    parser.add_argument("--anchor", default="", metavar="REV", help="commit that the first revision must descend from")
+    parser.add_argument(
+        "--insecure-no-signatures", action="store_true", help="accept unsigned revisions: whoever can push is root"
+    )
+    parser.add_argument("--force", action="store_true", help="track something else from now on, or recover the record")
+    _state_options(parser)
+    parser.set_defaults(run=_init)
+
+
+def _state_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--state-file", metavar="PATH", help="where the record is (status.json)")
+    parser.add_argument("--lock-path", metavar="PATH", help="the lock that apply and agent share")
+
+
+def _target_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--host", metavar="NAME", help="host in the repository (default: $CORE_OPS_HOST, the host name)"
+    )
+    parser.add_argument("--quadlet-dir", metavar="DIR", help="where Quadlet files go")
+    parser.add_argument("--systemd-unit-dir", metavar="DIR", help="where native units go")
+    parser.add_argument("--config-dir", metavar="DIR", help="where config roots go (default /etc)")
+    _state_options(parser)
+
+
+def _shown_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--source-repo", type=Path, metavar="PATH", help="use this directory, not the tracked repository"
+    )
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="print one JSON view")
+    shown.add_argument("-v", "--verbose", action="store_true", help="show whole diffs")
+
+
+def _plan_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Compare desired, last applied and observed state and show the exact plan. Changes nothing."
+    _target_options(parser)
+    _shown_options(parser)
+    parser.add_argument("--exit-code", action="store_true", help="exit 3 when changes are pending")
+    parser.set_defaults(run=_plan)
+
+
+def _apply_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Carry out the plan: files, one daemon-reload, jobs in dependency order; then look again."
+    _target_options(parser)
+    _shown_options(parser)
+    parser.set_defaults(run=_apply)
+
+
+def _agent_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Fetch, authenticate, plan and apply once, telling the journal. The timer starts this."
+    _target_options(parser)
+    parser.set_defaults(run=_agent)
+
+
+def _status_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Show the persisted provenance and the lifecycle state. Exits 0 in any state."
+    parser.add_argument("--json", action="store_true", help="print the record as JSON")
+    parser.add_argument("--settings", action="store_true", help="show every setting and where it comes from")
+    _state_options(parser)
+    parser.set_defaults(run=_status)

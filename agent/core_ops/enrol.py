@@ -1,0 +1,77 @@
+"""What `init` does: decide what this host tracks and whom it trusts, and write that down.
+
+Starting again (`--force`) forgets which revision was authenticated last, because another repository or another set of keys
+begins another history. It never forgets which files are on the host: they are still removed when the new source lacks them.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from core_ops.errors import StateError, UsageError
+from core_ops.ports import Store
+from core_ops.reconcile import remote
+from core_ops.reconcile.pin import Pin, is_commit
+from core_ops.reconcile.record import DesiredState, Record, Status
+
+
+class Enrolment(NamedTuple):
+    """What a person asks for."""
+
+    repository: str
+    ref: str
+    signers: str
+    anchor: str
+    unsigned: bool
+
+
+def pin_of(asked: Enrolment) -> Pin:
+    """Return the pin that says what was asked for.
+
+    Raises:
+        UsageError: it makes no sense.
+        SourceError: the repository's transport is not one that is allowed, or the ref is a commit.
+    """
+    remote.parse_repository(asked.repository)
+    remote.ref_names(asked.ref)
+    if asked.anchor and not is_commit(asked.anchor):
+        raise UsageError(
+            f"use --anchor “{asked.anchor}”: not a full commit id",
+            code="bad-anchor",
+            hint="give all 40 digits, as `git rev-parse HEAD` prints them",
+        )
+    return Pin(
+        repository=asked.repository,
+        ref=asked.ref,
+        mode="unsigned" if asked.unsigned else "simple",
+        signers=asked.signers,
+        introduction=asked.anchor or "first-use",
+    )
+
+
+def recorded(store: Store, pin: Pin, *, force: bool) -> Record:
+    """Return the record of a host that begins to track what the pin says; nothing is written yet.
+
+    Raises:
+        StateError: the host tracks something already, or its record is corrupt, and nobody said `--force`.
+    """
+    try:
+        known = store.load()
+    except StateError:
+        if not force:
+            raise
+        known = Record()
+    if known.status is not None and not force:
+        tracked = known.status.desired_state
+        raise StateError(
+            f"initialise: this host tracks {tracked.repository} ({tracked.requested_ref}) already",
+            code="already-initialized",
+            hint="add --force to track something else from now on",
+        )
+    return begun(known, pin)
+
+
+def begun(known: Record, pin: Pin) -> Record:
+    """Return the record with what the pin says to track, and without an anchor."""
+    tracked = DesiredState(repository=pin.repository, requested_ref=pin.ref)
+    return msgspec.structs.replace(known, status=Status(desired_state=tracked), anchor=None)

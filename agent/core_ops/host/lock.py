@@ -1,0 +1,42 @@
+"""One run at a time: a kernel lock on a file, which ends with the process that holds it, however that ends."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from core_ops.errors import HostError, LockedError
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold the lock while the body runs.
+
+    The file stays when the lock is gone: its presence means nothing, so a killed run never blocks a later one.
+
+    Raises:
+        LockedError: another run holds it.
+        HostError: the file can't be made.
+    """
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise HostError(
+            f"open the lock {path}: {error.strerror}",
+            code="lock-failed",
+            hint="run as root, or name another --lock-path",
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LockedError(
+                f"take the lock {path}: another run of core-ops holds it",
+                code="locked",
+                hint="wait for it to end; `systemctl status core-ops.service` shows it",
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)

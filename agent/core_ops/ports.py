@@ -1,0 +1,99 @@
+"""What a run needs from the world, as protocols: the real adapters and the fakes of the tests are held to the same shapes."""
+
+from typing import Protocol
+
+from core_ops.reconcile.authority import Proof
+from core_ops.reconcile.compare import Subjects
+from core_ops.reconcile.events import Event
+from core_ops.reconcile.model import Effect, Failure, Observed, Plan, TreeFile, UntrustedRevision
+from core_ops.reconcile.record import Record
+
+
+class Source(Protocol):
+    """A repository, and the local store that keeps what was fetched from it."""
+
+    def fetch(self, repository: str, ref: str, anchor: str) -> UntrustedRevision:
+        """Return what the remote says `ref` is, with all objects in the local store.
+
+        Raises:
+            SourceError: the remote can't be reached or has no such ref.
+            RefusedRevisionError: what came breaks a limit or is no revision.
+        """
+        ...
+
+    def tree(self, commit: str) -> tuple[TreeFile, ...]:
+        """Return the entries below `services/` and `hosts/` of a commit in the local store."""
+        ...
+
+
+class Prover(Protocol):
+    """Checks who signed; whether they may is not its question."""
+
+    def prove(self, candidate: UntrustedRevision) -> Proof:
+        """Return whose key signed the revision.
+
+        Raises:
+            RefusedRevisionError: unsigned, or the signature does not hold.
+        """
+        ...
+
+
+class Host(Protocol):
+    """The machine: files and units."""
+
+    def observe(self, subjects: Subjects) -> Observed:
+        """Return what stands at the paths and what systemd says of the units."""
+        ...
+
+    def stage(self, plan: Plan) -> None:
+        """Write every new content beside its target, durably, before anything is stopped or replaced.
+
+        Raises:
+            HostError: a file system is full, read-only or otherwise unwilling; nothing but hidden temporary files was made,
+                and they are gone again.
+        """
+        ...
+
+    def carry_out(self, effects: tuple[Effect, ...]) -> tuple[Failure, ...]:
+        """Make one batch of changes of one kind and return what systemd refused.
+
+        Raises:
+            HostError: a file could not be changed; everything before it was.
+        """
+        ...
+
+
+class Store(Protocol):
+    """The agent's own memory, durable before it returns."""
+
+    def load(self) -> Record:
+        """Return what was saved last; a host never seen before gives the default record.
+
+        Raises:
+            StateError: what is there cannot be read or is newer than this program.
+        """
+        ...
+
+    def save(self, record: Record) -> None:
+        """Replace what was saved, atomically, part by part in an order that a cut can't turn into a lie."""
+        ...
+
+
+class Reporter(Protocol):
+    """Whoever is told what happens while it happens."""
+
+    def report(self, event: Event) -> None:
+        """Pass one event on; never fails."""
+        ...
+
+
+class Clock(Protocol):
+    """The wall clock."""
+
+    def now_s(self) -> float:
+        """Return seconds since 1970 in UTC."""
+        ...
+
+    def pause(self, duration_s: float) -> None:
+        """Return after this time."""
+        ...

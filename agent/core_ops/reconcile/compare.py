@@ -1,0 +1,196 @@
+"""What differs: each file against the disk and the last apply, each unit against what it was started from.
+
+Three states decide together. A file that differs from the disk but not from the last apply has drifted; one that differs
+from both was changed by an author; one that stands where this agent never wrote is somebody else's and is left alone.
+"""
+
+from typing import Literal
+
+from core_ops.reconcile.graph import Graph, Node
+from core_ops.reconcile.model import Desired, FileState, Item, LastApplied, Observed, Owned, UnitState, Value
+
+UP = frozenset({"active", "reloading", "activating", "refreshing"})
+
+
+class Subjects(Value, frozen=True):
+    """What has to be looked at on the host: paths and units, sorted."""
+
+    paths: tuple[str, ...]
+    units: tuple[str, ...]
+
+
+class FileChange(Value, frozen=True):
+    """One desired file: what stands there, what was applied before, and whether it must be written."""
+
+    item: Item
+    seen: FileState
+    before: Item | None
+    kind: Literal["same", "write", "blocked"]
+
+    @property
+    def by_author(self) -> bool:
+        """Whether the repository changed it since the last apply."""
+        before = self.before
+        return before is None or (before.content, before.mode) != (self.item.content, self.item.mode)
+
+
+class UnitChange(Value, frozen=True):
+    """One desired unit: what systemd says of it and which jobs it needs.
+
+    `stop` is carried out while the old definition is still on disk; `job` afterwards. `left` says why a unit that runs from
+    older inputs is not touched.
+    """
+
+    node: Node
+    state: UnitState
+    stop: bool
+    job: Literal["", "start", "restart"]
+    reset: bool
+    enablement: Literal["", "reenable", "disable"]
+    stale: Literal["", "unknown", "older"]
+    left: str = ""
+
+    @property
+    def acts(self) -> bool:
+        """Whether anything is done to the unit."""
+        return self.stop or bool(self.job) or bool(self.enablement)
+
+
+class Comparison(Value, frozen=True):
+    """Everything that differs on one host. `gone` is owned but no longer desired; `reload` says systemd must reread."""
+
+    files: dict[str, FileChange]
+    units: dict[str, UnitChange]
+    gone: tuple[Owned, ...]
+    gone_units: tuple[tuple[Owned, UnitState], ...]
+    touched: frozenset[str]
+    reload: bool
+
+
+def subjects(desired: Desired, last: LastApplied) -> Subjects:
+    """Return the paths and units whose present state a plan depends on."""
+    paths = {i.path for i in desired.items} | {o.path for o in last.owned}
+    units = {i.unit for i in desired.items} | {o.unit for o in last.owned}
+    return Subjects(tuple(sorted(paths)), tuple(sorted(u for u in units if u and "@." not in u)))
+
+
+def compare(desired: Desired, graph: Graph, last: LastApplied, observed: Observed) -> Comparison:
+    """Return what differs between what a host should have, what it was given last and what it has."""
+    seen = {f.path: f for f in observed.files}
+    states = {u.unit: u for u in observed.units}
+    owned = {o.path: o for o in last.owned}
+    before = {i.path: i for i in last.desired.items} if last.desired else {}
+    files = {
+        i.path: _file(i, seen.get(i.path, FileState(i.path, "absent")), before.get(i.path), owned=i.path in owned)
+        for i in desired.items
+    }
+    gone = tuple(o for o in last.owned if o.path not in files)
+    redefined, touched = _touched(graph, files, gone)
+    started = {s.unit: s.inputs for s in last.started}
+    stopping = graph.strong_dependents(redefined)
+    units = {
+        unit: _unit(
+            node,
+            states.get(unit, UnitState(unit)),
+            started.get(unit),
+            _Context(unit in touched, unit in stopping, node.item.path in owned),
+        )
+        for unit, node in graph.nodes.items()
+    }
+    return Comparison(files, units, gone, _gone_units(gone, graph, states), touched, _must_reload(files, units, gone))
+
+
+def _file(item: Item, seen: FileState, before: Item | None, *, owned: bool) -> FileChange:
+    kind: Literal["same", "write", "blocked"] = "write"
+    if seen.kind == "other":
+        kind = "blocked"
+    elif seen.kind == "file":
+        equal = seen.content == item.content
+        if equal and seen.mode == item.mode and not seen.foreign_owner:
+            kind = "same"
+        elif not owned and not equal:
+            kind = "blocked"
+    return FileChange(item, seen, before, kind)
+
+
+def _touched(
+    graph: Graph, files: dict[str, FileChange], gone: tuple[Owned, ...]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Return (units whose definition changes, units one of whose inputs changes, dependents included)."""
+    dropped = {o.unit for o in gone}
+    redefined: set[str] = set()
+    touched: set[str] = set()
+    for unit, node in graph.nodes.items():
+        if unit in dropped or any(files[i.path].kind != "same" for i in node.definition):
+            redefined.add(unit)
+        if any(files[i.path].kind != "same" for i in node.configs):
+            touched.add(unit)
+    return frozenset(redefined), graph.strong_dependents(redefined | touched)
+
+
+class _Context(Value, frozen=True):
+    """What the rest of the host means for one unit."""
+
+    touched: bool
+    stopping: bool
+    known: bool
+
+
+def _unit(node: Node, state: UnitState, started: str | None, context: _Context) -> UnitChange:
+    touched, stopping, known = context.touched, context.stopping, context.known
+    stale: Literal["", "unknown", "older"] = "" if started == node.inputs else "older" if started else "unknown"
+    up = state.active in UP
+    enablement = _enablement(node, state, changed=stopping or stale == "unknown", known=known)
+    if up and not node.wanted and state.type == "oneshot" and state.active == "activating":
+        left = "it is running a job that a timer or a person started; it ends with what it began with"
+        return UnitChange(node, state, stop=False, job="", reset=False, enablement=enablement, stale=stale, left=left)
+    job: Literal["", "start", "restart"] = ""
+    if up and (touched or stopping or stale):
+        job = "restart"
+    elif node.wanted and not up and (touched or stopping or stale or not converged(state)):
+        job = "start"
+    return UnitChange(
+        node,
+        state,
+        stop=up and stopping,
+        job=job,
+        reset=bool(job) and state.active == "failed",  # a start limit that was hit would refuse the job
+        enablement=enablement,
+        stale=stale,
+    )
+
+
+def _enablement(node: Node, state: UnitState, *, changed: bool, known: bool) -> Literal["", "reenable", "disable"]:
+    if not node.native or node.template:
+        return ""
+    enabled = state.enabled in {"enabled", "enabled-runtime"}
+    if node.installs:
+        return "reenable" if changed or not enabled else ""
+    # While its file is away systemd can't say whether links to it remain, and they would count again once it is back.
+    return "disable" if enabled or (known and state.load == "not-found") else ""
+
+
+def converged(state: UnitState) -> bool:
+    """Whether a unit that should be up is: active, or a one-shot that ran to success, or held back by its own conditions.
+
+    Source:
+        systemd.service(5), Type=oneshot: it is inactive again after a successful run unless RemainAfterExit= is set.
+    """
+    if state.active in {"active", "reloading", "refreshing"}:
+        return True
+    done = state.active == "inactive" and state.result == "success"
+    return done and (not state.condition_met or (state.type == "oneshot" and bool(state.invocation_id)))
+
+
+def _gone_units(
+    gone: tuple[Owned, ...], graph: Graph, states: dict[str, UnitState]
+) -> tuple[tuple[Owned, UnitState], ...]:
+    mains = (o for o in gone if o.unit and o.object.resource_type != "dropin" and o.unit not in graph.nodes)
+    return tuple((o, states.get(o.unit, UnitState(o.unit))) for o in mains)
+
+
+def _must_reload(files: dict[str, FileChange], units: dict[str, UnitChange], gone: tuple[Owned, ...]) -> bool:
+    if any(o.unit for o in gone) or any(c.item.unit and c.kind != "same" for c in files.values()):
+        return True
+    loadable = [c for c in units.values() if not c.node.template]
+    return any(c.stale == "unknown" or c.state.needs_reload or c.state.load == "not-found" for c in loadable)

@@ -1,0 +1,114 @@
+"""A comparison becomes effects, in the order in which they are carried out.
+
+What stops is stopped while its old definition is still on disk; then files change; systemd reads everything once; then
+units are enabled and started, prerequisites first. An effect after the files finds the host in exactly one state.
+"""
+
+from collections.abc import Iterator
+
+from core_ops.reconcile.compare import UP, Comparison
+from core_ops.reconcile.graph import Graph
+from core_ops.reconcile.model import (
+    Effect,
+    Obj,
+    ReloadManager,
+    RemoveFile,
+    SetEnablement,
+    UnitJob,
+    WriteFile,
+)
+
+_ACTIVATORS = frozenset({"timer", "socket"})
+
+
+def effects(comparison: Comparison, graph: Graph, before: Graph | None) -> tuple[Effect, ...]:
+    """Return the effects that lead from what was compared to what is desired, first to last."""
+    return (
+        *_stops(comparison, graph, before),
+        *_disables(comparison),
+        *_file_changes(comparison),
+        *_reload(comparison),
+        *_resets(comparison, graph),
+        *_enables(comparison, graph),
+        *_starts(comparison, graph),
+    )
+
+
+def _stops(comparison: Comparison, graph: Graph, before: Graph | None) -> Iterator[UnitJob]:
+    stopping: dict[str, Obj] = {u: c.node.object for u, c in comparison.units.items() if c.stop}
+    stopping |= {s.unit: o.object for o, s in comparison.gone_units if s.active in UP or s.active == "deactivating"}
+    order = {unit: place for place, unit in enumerate((before or graph).order)}
+
+    def place(unit: str) -> tuple[bool, int, str]:
+        # An activator goes first, or it would start again what was just stopped.
+        return stopping[unit].resource_type not in _ACTIVATORS, -order.get(unit, len(order)), unit
+
+    for unit in sorted(stopping, key=place):
+        yield UnitJob("stop", unit, stopping[unit])
+
+
+def _disables(comparison: Comparison) -> Iterator[SetEnablement]:
+    for owned, state in comparison.gone_units:
+        if state.enabled in {"enabled", "enabled-runtime"}:
+            yield SetEnablement("disable", owned.unit, owned.object)
+
+
+def _file_changes(comparison: Comparison) -> Iterator[Effect]:
+    for path in sorted(comparison.files):
+        change = comparison.files[path]
+        if change.kind == "write":
+            item = change.item
+            yield WriteFile(item.object, path, item.content, item.mode, change.seen)
+    for owned in sorted(comparison.gone):
+        yield RemoveFile(owned.object, owned.path)
+
+
+def _reload(comparison: Comparison) -> Iterator[ReloadManager]:
+    if comparison.reload:
+        yield ReloadManager(tuple(sorted(u for u, c in comparison.units.items() if not c.node.template)))
+
+
+def _resets(comparison: Comparison, graph: Graph) -> Iterator[UnitJob]:
+    for owned, state in comparison.gone_units:
+        if state.active in {*UP, "deactivating", "failed"}:
+            yield UnitJob("reset-failed", owned.unit, owned.object)  # or it lingers as failed for ever
+    for unit in graph.order:
+        if comparison.units[unit].reset:
+            yield UnitJob("reset-failed", unit, comparison.units[unit].node.object)
+
+
+def _enables(comparison: Comparison, graph: Graph) -> Iterator[SetEnablement]:
+    for unit in graph.order:
+        change = comparison.units[unit]
+        if change.enablement:
+            yield SetEnablement(change.enablement, unit, change.node.object)
+
+
+def _starts(comparison: Comparison, graph: Graph) -> Iterator[UnitJob]:
+    for unit in graph.order:
+        change = comparison.units[unit]
+        if change.job:
+            yield UnitJob(change.job, unit, change.node.object)
+
+
+def batches(planned: tuple[Effect, ...]) -> Iterator[tuple[Effect, ...]]:
+    """Group neighbouring jobs of one verb: systemd orders what it is asked for at once, and waits only once."""
+    batch: tuple[Effect, ...] = ()
+    for effect in planned:
+        if batch and _batch_key(effect) is not None and _batch_key(effect) == _batch_key(batch[0]):
+            batch = (*batch, effect)
+            continue
+        if batch:
+            yield batch
+        batch = (effect,)
+    if batch:
+        yield batch
+
+
+def _batch_key(effect: Effect) -> str | None:
+    return effect.verb if isinstance(effect, UnitJob) else None
+
+
+def brings_up(effect: Effect) -> bool:
+    """Whether the effect must be tried even after an earlier one failed: what was stopped has to come back."""
+    return isinstance(effect, ReloadManager) or (isinstance(effect, UnitJob) and effect.verb in {"start", "restart"})

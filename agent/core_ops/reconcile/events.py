@@ -1,0 +1,184 @@
+"""Everything a run can report: a closed union, each member with the id under which the journal's readers find it.
+
+The ids are random and fixed for ever (`journalctl MESSAGE_ID=...`); the field names are part of the contract.
+"""
+
+from typing import assert_never
+
+from core_ops.reconcile.model import (
+    Effect,
+    Failure,
+    Plan,
+    ReloadManager,
+    RemoveFile,
+    SetEnablement,
+    UnitJob,
+    Value,
+    WriteFile,
+)
+
+_ERROR, _WARNING, _NOTICE, _INFO = 3, 4, 5, 6  # syslog priorities, as journald wants them
+
+
+class RunStarted(Value, frozen=True):
+    """A run holds the lock and begins."""
+
+    verb: str
+    host: str
+
+
+class SourceUnavailable(Value, frozen=True):
+    """The repository was not reached; the run goes on with the last authenticated revision."""
+
+    repository: str
+    code: str
+    message: str
+    hint: str
+
+
+class RevisionAuthenticated(Value, frozen=True):
+    """A revision was accepted for the first time."""
+
+    revision: str
+    ref: str
+    signer: str
+    key: str
+
+
+class RevisionRefused(Value, frozen=True):
+    """A revision was refused; the host stays on the last good one."""
+
+    revision: str
+    code: str
+    message: str
+    hint: str
+
+
+class Planned(Value, frozen=True):
+    """A plan with something to do is about to be carried out."""
+
+    plan: Plan
+
+
+class Changed(Value, frozen=True):
+    """One effect succeeded."""
+
+    revision: str
+    effect: Effect
+
+
+class Failed(Value, frozen=True):
+    """One object did not come out as planned."""
+
+    revision: str
+    failure: Failure
+
+
+class RunFinished(Value, frozen=True):
+    """A run is over. `message` sums it up; `succeeded` is what its exit status says."""
+
+    revision: str
+    outcome: str
+    message: str
+    succeeded: bool
+    changed_count: int
+
+
+Event = (
+    RunStarted | SourceUnavailable | RevisionAuthenticated | RevisionRefused | Planned | Changed | Failed | RunFinished
+)
+
+
+class JournalEntry(Value, frozen=True):
+    """An event as journald takes it: `fields` are CORE_OPS_* names with their values."""
+
+    message_id: str
+    priority: int
+    message: str
+    fields: tuple[tuple[str, str], ...]
+
+
+MESSAGE_IDS: dict[type, str] = {
+    RunStarted: "3d760df54ee3438ab13f1a4a1191cfab",
+    SourceUnavailable: "be84303dc79d4896b6ec72db8116fbce",
+    RevisionAuthenticated: "56d5dfb9e170457ca9e0736654fca676",
+    RevisionRefused: "ac14d59ee3ba465c82a91e83b0a850f7",
+    Planned: "85022cb7bc9440b28e5ac6b49805894c",
+    Changed: "ad48b8b6acf04ffba0730e41061176e3",
+    Failed: "c8a18c76c1f84c0b96c87f2f95d6a91b",
+    RunFinished: "5a64b3b58f4540a6a92b515df1d00658",
+}
+
+
+def effect_words(effect: Effect) -> tuple[str, str]:
+    """Return (what is done, to what) in words: `("restart", "web.service")`."""
+    match effect:
+        case WriteFile():
+            return ("create" if effect.expected.kind == "absent" else "replace"), effect.path
+        case RemoveFile():
+            return "remove", effect.path
+        case ReloadManager():
+            return "daemon-reload", "systemd"
+        case UnitJob() | SetEnablement():
+            return effect.verb, effect.unit
+        case _:
+            assert_never(effect)
+
+
+def journal_entry(event: Event) -> JournalEntry:
+    """Return how the journal is told."""
+    priority, message, fields = _told(event)
+    given = tuple((f"CORE_OPS_{key}", value) for key, value in fields.items() if value)
+    return JournalEntry(MESSAGE_IDS[type(event)], priority, message, given)
+
+
+def _told(event: Event) -> tuple[int, str, dict[str, str]]:
+    match event:
+        case RunStarted():
+            return _INFO, f"{event.verb} begins for host {event.host}", {"HOST": event.host}
+        case SourceUnavailable():
+            message = f"{event.message}; going on with the last authenticated revision"
+            return _WARNING, message, {"REPOSITORY": event.repository, "CODE": event.code, "HINT": event.hint}
+        case RevisionAuthenticated():
+            message = f"authenticated {event.revision[:8]} ({event.ref}), signed by {event.signer or 'nobody'}"
+            return _NOTICE, message, {"REVISION": event.revision, "SIGNER": event.signer, "KEY": event.key}
+        case RevisionRefused():
+            fields = {"REVISION": event.revision, "CODE": event.code, "HINT": event.hint}
+            return _ERROR, f"refused {event.revision[:8] or 'the source'}: {event.message} ({event.code})", fields
+        case Planned():
+            changed = sum(1 for e in event.plan.entries if e.action != "no_op")
+            message = (
+                f"applying {event.plan.source.revision[:8]}: {changed} of {len(event.plan.entries)} objects change"
+            )
+            return _INFO, message, {"REVISION": event.plan.source.revision}
+        case Changed():
+            return _changed(event)
+        case Failed():
+            return _failed(event)
+        case RunFinished():
+            fields = {"REVISION": event.revision, "OUTCOME": event.outcome, "CHANGED_COUNT": str(event.changed_count)}
+            return (_NOTICE if event.succeeded else _ERROR), event.message, fields
+        case _:
+            assert_never(event)
+
+
+def _changed(event: Changed) -> tuple[int, str, dict[str, str]]:
+    action, target = effect_words(event.effect)
+    fields = {"REVISION": event.revision, "ACTION": action}
+    match event.effect:
+        case UnitJob() | SetEnablement():
+            fields |= {"OBJECT": event.effect.object.display_id, "UNIT": event.effect.unit}
+        case WriteFile() | RemoveFile():
+            fields |= {"OBJECT": event.effect.object.display_id, "PATH": event.effect.path}
+        case ReloadManager():
+            pass
+        case _:
+            assert_never(event.effect)
+    return _INFO, f"{action} {target}", fields
+
+
+def _failed(event: Failed) -> tuple[int, str, dict[str, str]]:
+    failure = event.failure
+    name = failure.object.display_id if failure.object else failure.unit
+    fields = {"REVISION": event.revision, "OBJECT": name, "UNIT": failure.unit, "PHASE": failure.phase}
+    return _ERROR, f"{name} failed during {failure.phase}: {failure.detail}", fields

@@ -1,0 +1,196 @@
+"""How the units of one host depend on each other, and what each of them is started from.
+
+A unit's inputs are its own file and drop-ins, the config files its text names, and the inputs of every unit that takes it
+down when it stops. One digest over them answers the only question a restart depends on: is what runs what is on disk?
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from core_ops.reconcile.kinds import KINDS, unit_name
+from core_ops.reconcile.model import NATIVE_TYPES, Desired, Item, Obj, Value, sha256_hex
+from core_ops.reconcile.quadlet import Relations, host_paths, relations
+from core_ops.reconcile.unitfile import UnitText, layered, parse
+
+_INSTALL_KEYS = ("WantedBy", "RequiredBy", "UpheldBy")
+
+
+class Node(Value, frozen=True):
+    """One unit of the host.
+
+    `native` units have their file where systemd reads it and can be enabled; others are generated. `installs` says whether
+    the unit asks to be started at boot; `wanted` whether it should be up now. `configs` are the config files it uses.
+    """
+
+    unit: str
+    item: Item
+    dropins: tuple[Item, ...]
+    configs: tuple[Item, ...]
+    relations: Relations
+    native: bool
+    template: bool
+    installs: bool
+    wanted: bool
+    inputs: str
+
+    @property
+    def object(self) -> Obj:
+        """The object of the unit's own file."""
+        return self.item.object
+
+    @property
+    def definition(self) -> tuple[Item, ...]:
+        """The files that make up the unit itself: a change to one of them needs a reload."""
+        return (self.item, *self.dropins)
+
+
+class Graph(Value, frozen=True):
+    """The units of one host by name, and the order in which they start (prerequisites first, ties by name)."""
+
+    nodes: dict[str, Node]
+    order: tuple[str, ...]
+    cycle: tuple[str, ...] = ()
+
+    def strong_dependents(self, units: Iterable[str]) -> frozenset[str]:
+        """Return the given units and all that systemd takes down when one of them stops."""
+        found = set(units)
+        while more := {u for u, n in self.nodes.items() if u not in found and found.intersection(n.relations.strong)}:
+            found |= more
+        return frozenset(found)
+
+
+def build(desired: Desired) -> Graph:
+    """Return the dependency graph of a host's desired state; `cycle` names the units of one when there is no order."""
+    mains = [i for i in desired.items if i.unit and i.object.resource_type != "dropin"]
+    files = {_file_name(i): i.unit for i in mains}
+    configs = _configs_by_path(desired)
+    dropins = _dropins_by_unit(desired)
+    drafts = {i.unit: _draft(i, dropins.get(i.unit, ()), files, configs) for i in mains}
+    order, cycle = _ordered(_prerequisites(drafts))
+    wanted, inputs = _wanted(drafts), _inputs(drafts)
+    nodes = {
+        unit: msgspec.structs.replace(drafts[unit], wanted=unit in wanted, inputs=inputs[unit])
+        for unit in order or sorted(drafts)
+    }
+    return Graph(nodes, order, cycle)
+
+
+def _file_name(item: Item) -> str:
+    return item.path.rpartition("/")[2]
+
+
+def _dropins_by_unit(desired: Desired) -> Mapping[str, tuple[Item, ...]]:
+    found: dict[str, list[Item]] = {}
+    for item in desired.items:  # items are sorted by object, so a unit's drop-ins come in the order systemd reads them
+        if item.object.resource_type == "dropin":
+            found.setdefault(item.unit, []).append(item)
+    return {unit: tuple(items) for unit, items in found.items()}
+
+
+def _configs_by_path(desired: Desired) -> Mapping[str, tuple[Item, ...]]:
+    """Return the config files by every path that means them: their own and each directory above, `/etc` itself excepted."""
+    found: dict[str, list[Item]] = {}
+    for item in desired.items:
+        if item.object.resource_type == "config":
+            parts = item.object.name.split("/")
+            for length in range(2, len(parts) + 1):
+                found.setdefault("/" + "/".join(parts[:length]), []).append(item)
+    return {path: tuple(items) for path, items in found.items()}
+
+
+def _draft(
+    item: Item, dropins: tuple[Item, ...], files: dict[str, str], configs: Mapping[str, tuple[Item, ...]]
+) -> Node:
+    name = unit_name(_file_name(item))
+    if name is None:
+        msg = f"{item.path} was rendered without being a unit"
+        raise AssertionError(msg)
+    text = layered(t for i in (item, *dropins) if isinstance(t := parse(i.content, i.path), UnitText))
+    used = {c.object: c for path in host_paths(text) for c in configs.get(path, ())}
+    return Node(
+        unit=item.unit,
+        item=item,
+        dropins=dropins,
+        configs=tuple(used[o] for o in sorted(used)),
+        relations=relations(name, text, item.unit, files),
+        native=KINDS[name.suffix].type in NATIVE_TYPES,
+        template=name.is_template,
+        installs=not name.is_template and any(text.values("Install", k) for k in _INSTALL_KEYS),
+        wanted=False,
+        inputs="",
+    )
+
+
+def _prerequisites(nodes: Mapping[str, Node]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {unit: set() for unit in nodes}
+    for unit, node in nodes.items():
+        found[unit].update(u for u in node.relations.after if u in nodes)
+        for later in node.relations.before:
+            if later in nodes:
+                found[later].add(unit)
+    return {unit: frozenset(needs - {unit}) for unit, needs in found.items()}
+
+
+def _ordered(prerequisites: Mapping[str, frozenset[str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return (order, ()) or ((), the units that wait for each other)."""
+    left = dict(prerequisites)
+    order: list[str] = []
+    while left:
+        ready = sorted(u for u, needs in left.items() if not needs.intersection(left))
+        if not ready:
+            return (), _one_cycle(left)
+        order.extend(ready)
+        for unit in ready:
+            del left[unit]
+    return tuple(order), ()
+
+
+def _one_cycle(waiting: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    path = [min(waiting)]
+    while True:
+        following = min(u for u in waiting[path[-1]] if u in waiting)
+        if following in path:
+            return tuple(path[path.index(following) :])
+        path.append(following)
+
+
+def _wanted(nodes: Mapping[str, Node]) -> frozenset[str]:
+    """Return the units that should be up: those with an [Install] section and what these pull in.
+
+    A unit that a timer or socket of the host starts is left to it, even if it could be enabled too: starting a backup now
+    because its timer was deployed is not what anybody asked for.
+    """
+    activated = {u for n in nodes.values() for u in n.relations.activates}
+    todo = [u for u, n in nodes.items() if n.installs and u not in activated]
+    found: set[str] = set()
+    while todo:
+        unit = todo.pop()
+        if unit in nodes and unit not in found and not nodes[unit].template:
+            found.add(unit)
+            todo.extend(nodes[unit].relations.wants)
+    return frozenset(found)
+
+
+def _inputs(nodes: Mapping[str, Node]) -> dict[str, str]:
+    own = {unit: _own_inputs(node) for unit, node in nodes.items()}
+    return {unit: _hash(f"{u} {own[u]}" for u in sorted(_strong_closure(unit, nodes))) for unit in nodes}
+
+
+def _own_inputs(node: Node) -> str:
+    return _hash(f"{i.path} {i.mode:o} {sha256_hex(i.content)}" for i in (*node.definition, *node.configs))
+
+
+def _strong_closure(unit: str, nodes: Mapping[str, Node]) -> frozenset[str]:
+    found = {unit}
+    todo = [unit]
+    while todo:
+        for strong in nodes[todo.pop()].relations.strong:
+            if strong in nodes and strong not in found:
+                found.add(strong)
+                todo.append(strong)
+    return frozenset(found)
+
+
+def _hash(lines: Iterable[str]) -> str:
+    return sha256_hex("\n".join(lines).encode())

@@ -1,0 +1,59 @@
+"""Looks at the host again after an apply and says what did not come out."""
+
+from collections.abc import Iterator
+
+from core_ops.reconcile.compare import converged
+from core_ops.reconcile.model import Desired, Failure, Observed, Plan, UnitState
+
+
+def unsettled(plan: Plan, observed: Observed) -> tuple[str, ...]:
+    """Return the expected units that are still on their way, so that a look now would judge too early."""
+    states = {u.unit: u for u in observed.units}
+    return tuple(u for u in plan.expect if not states.get(u, UnitState(u)).settled)
+
+
+def unstable(first: Observed, second: Observed) -> frozenset[str]:
+    """Return the units that were started again between two looks: `Restart=` hides a crash from their active state."""
+    before = {u.unit: (u.invocation_id, u.restarts) for u in first.units}
+    return frozenset(u.unit for u in second.units if before.get(u.unit, ("", 0)) != (u.invocation_id, u.restarts))
+
+
+def judge(plan: Plan, desired: Desired, observed: Observed, restless: frozenset[str]) -> tuple[Failure, ...]:
+    """Return everything that is not as desired after all effects were carried out.
+
+    Args:
+        plan: what was carried out.
+        desired: what should be there.
+        observed: the look afterwards.
+        restless: units that restarted by themselves while being watched.
+    """
+    return (*_files(desired, observed), *_units(plan, desired, observed, restless))
+
+
+def _files(desired: Desired, observed: Observed) -> Iterator[Failure]:
+    seen = {f.path: f for f in observed.files}
+    for item in desired.items:
+        state = seen.get(item.path)
+        if state is None or (state.content, state.mode) != (item.content, item.mode):
+            yield Failure(item.object, item.unit, "verifying", f"{item.path} is not as it was written")
+
+
+def _units(plan: Plan, desired: Desired, observed: Observed, restless: frozenset[str]) -> Iterator[Failure]:
+    states = {u.unit: u for u in observed.units}
+    objects = {i.unit: i.object for i in desired.items if i.object.resource_type != "dropin"}
+    for unit in plan.expect:
+        state = states.get(unit, UnitState(unit))
+        if detail := _wrong(state, restarted=unit in restless):
+            yield Failure(objects.get(unit), unit, "verifying", detail)
+
+
+def _wrong(state: UnitState, *, restarted: bool) -> str:
+    if state.load != "loaded":
+        return f"systemd has not loaded {state.unit} ({state.load}): its file was rejected or generated nothing"
+    if state.needs_reload:
+        return f"{state.unit} changed on disk after systemd read it"
+    if not converged(state):
+        return f"{state.unit} is {state.active} ({state.sub}), result {state.result}"
+    if restarted:
+        return f"{state.unit} does not stay up: it was started again after {state.restarts} restarts"
+    return ""

@@ -1,0 +1,234 @@
+"""A source tree of bytes becomes services and hosts; whatever does not fit is refused with its place.
+
+The tree is read once and every refusal is collected, so that an author sees all of them at once. Which of them matter to
+one host is `render`'s question. Nothing here reads a disk: the same tree gives the same layout in any directory order.
+"""
+
+from collections.abc import Iterable
+
+from core_ops.reconcile.kinds import KINDS, NAME, NAME_LIMIT, RESERVED, supported, unit_name
+from core_ops.reconcile.manifest import HostManifest, ServiceManifest, read_host_manifest, read_service_manifest
+from core_ops.reconcile.model import Finding, TreeFile, Value
+
+_TYPED = ("quadlet", "systemd", "config")
+
+
+class UnitSource(Value, frozen=True):
+    """A unit file of a service."""
+
+    name: str
+    path: str
+    content: bytes
+
+
+class DropInSource(Value, frozen=True):
+    """A drop-in: `unit` is the file name of the unit it is for, `name` its own file name."""
+
+    unit: str
+    name: str
+    path: str
+    content: bytes
+
+
+class ConfigSource(Value, frozen=True):
+    """A config file: `relative` is its place below the service's config root."""
+
+    relative: str
+    path: str
+    content: bytes
+    executable: bool
+
+
+class ServiceTree(Value, frozen=True):
+    """One directory below `services/`."""
+
+    name: str
+    manifest: ServiceManifest
+    units: tuple[UnitSource, ...]
+    dropins: tuple[DropInSource, ...]
+    configs: tuple[ConfigSource, ...]
+
+
+class HostTree(Value, frozen=True):
+    """One directory below `hosts/`; `configs` are paired with the service whose files they replace or add to."""
+
+    name: str
+    manifest: HostManifest
+    dropins: tuple[DropInSource, ...]
+    configs: tuple[tuple[str, ConfigSource], ...]
+
+
+class Layout(Value, frozen=True):
+    """Everything a source tree holds, and every reason why parts of it are refused (sorted)."""
+
+    services: tuple[ServiceTree, ...]
+    hosts: tuple[HostTree, ...]
+    findings: tuple[Finding, ...]
+
+
+def read_layout(files: Iterable[TreeFile]) -> Layout:
+    """Return the services and hosts of a tree together with every refusal.
+
+    Args:
+        files: the entries below `services/` and `hosts/`, in any order.
+    """
+    reader = _Reader()
+    for file in sorted(files, key=lambda f: f.path):
+        reader.take(file)
+    return reader.finish()
+
+
+class _Building:
+    """What has been found of one service or host so far."""
+
+    def __init__(self) -> None:
+        self.manifest: TreeFile | None = None
+        self.units: list[UnitSource] = []
+        self.dropins: list[DropInSource] = []
+        self.configs: list[tuple[str, ConfigSource]] = []
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self._services: dict[str, _Building] = {}
+        self._hosts: dict[str, _Building] = {}
+        self._findings: list[Finding] = []
+
+    def _refuse(self, file: TreeFile, code: str, message: str, hint: str) -> None:
+        self._findings.append(Finding(file.path, 0, code, message, hint))
+
+    def take(self, file: TreeFile) -> None:
+        top, *rest = file.path.split("/")
+        if top not in {"services", "hosts"} or any(part in {"", ".", ".."} for part in rest):
+            self._refuse(file, "ConfigEscape", "lies outside services/ and hosts/", "move it below one of them")
+            return
+        if not rest or rest[0].startswith((".", "_")) or (len(rest) == 1 and _is_note(rest[0])):
+            return
+        if len(rest) == 1:
+            self._refuse(file, "WrongKind", f"is a file directly below {top}/", f"move it into {top}/<name>/")
+        elif not NAME.match(rest[0]) or rest[0] in {"overrides", *_TYPED}:
+            self._refuse(file, "ReservedName", f"“{rest[0]}” cannot name a {top[:-1]}", "use letters, digits, . _ -")
+        elif self._usable(file):
+            take = self._in_service if top == "services" else self._in_host
+            take(file, rest[0], rest[1:])
+
+    def _usable(self, file: TreeFile) -> bool:
+        match file.kind:
+            case "file":
+                return True
+            case "symlink":
+                self._refuse(file, "SymlinkEscape", "is a symbolic link", "put the file itself here")
+            case "oversize":
+                self._refuse(file, "Oversize", "is larger than 1 MiB", "keep data out of the repository")
+            case "submodule":
+                self._refuse(file, "WrongKind", "is a git submodule", "put the files themselves here")
+            case "special":
+                self._refuse(file, "WrongKind", "is not a regular file", "remove it")
+        return False
+
+    def _in_service(self, file: TreeFile, service: str, parts: list[str]) -> None:
+        building = self._services.setdefault(service, _Building())
+        if parts == ["service.yaml"]:
+            building.manifest = file
+            return
+        form = parts[0] if parts[0] in _TYPED else ""
+        inner = parts[1:] if form else parts
+        if form == "config" and inner:
+            building.configs.append((service, _config(file, inner)))
+        elif len(inner) == 1 and inner:
+            self._unit(file, building, form, inner[0])
+        elif len(inner) == 2 and inner[0].endswith(".d"):  # noqa: PLR2004 - <unit>.d/<name>.conf
+            self._dropin(file, building, form, inner)
+        else:
+            self._refuse(file, "WrongKind", "is neither a unit, a drop-in nor below config/", "put it below config/")
+
+    def _unit(self, file: TreeFile, building: _Building, form: str, name: str) -> None:
+        if _is_note(name):
+            return
+        if self._unit_name_fits(file, form, name):
+            building.units.append(UnitSource(name, file.path, file.content))
+
+    def _unit_name_fits(self, file: TreeFile, form: str, name: str) -> bool:
+        parsed = unit_name(name)
+        if parsed is None or len(name) > NAME_LIMIT:
+            hint = f"units end in {supported()}; other files belong below config/"
+            self._refuse(file, "WrongKind", f"“{name}” is no unit that can be deployed", hint)
+        elif RESERVED.match(name):
+            self._refuse(file, "ReservedName", f"“{name}” belongs to the system or to CoreOps", "choose another name")
+        elif form and KINDS[parsed.suffix].form != form:
+            right = KINDS[parsed.suffix].form
+            self._refuse(file, "WrongKind", f"a .{parsed.suffix} does not belong in {form}/", f"move it to {right}/")
+        else:
+            return True
+        return False
+
+    def _dropin(self, file: TreeFile, building: _Building, form: str, inner: list[str]) -> None:
+        unit, name = inner[0].removesuffix(".d"), inner[1]
+        if _is_note(name):
+            return
+        if not name.endswith(".conf") or not NAME.match(name) or len(name) > NAME_LIMIT:
+            self._refuse(file, "WrongKind", f"“{name}” is no drop-in", "name it <name>.conf")
+        elif self._unit_name_fits(file, form, unit):
+            building.dropins.append(DropInSource(unit, name, file.path, file.content))
+
+    def _in_host(self, file: TreeFile, host: str, parts: list[str]) -> None:
+        building = self._hosts.setdefault(host, _Building())
+        if parts == ["host.yaml"]:
+            building.manifest = file
+            return
+        if len(parts) == 1:
+            if not _is_note(parts[0]):
+                self._refuse(
+                    file, "WrongKind", "is no part of a host", "a host has host.yaml, overrides/ and <service>/"
+                )
+            return
+        place, *inner = parts
+        form = "" if place == "overrides" else inner[0]
+        if place != "overrides":
+            inner = inner[1:]
+        if form == "config" and inner:
+            building.configs.append((place, _config(file, inner)))
+        elif form in {"", "quadlet", "systemd"} and len(inner) == 2 and inner[0].endswith(".d"):  # noqa: PLR2004
+            self._dropin(file, building, form, inner)
+        elif inner and unit_name(inner[-1]):
+            hint = "change the unit with a drop-in, or change it in services/"
+            self._refuse(file, "HostOverlayBaseUnit", "a host cannot add or replace a whole unit", hint)
+        else:
+            self._refuse(
+                file, "WrongKind", "is no part of a host", "write <unit>.d/<name>.conf or <service>/config/<path>"
+            )
+
+    def finish(self) -> Layout:
+        services = tuple(self._service(name, b) for name, b in sorted(self._services.items()))
+        hosts = tuple(h for name, b in sorted(self._hosts.items()) if (h := self._host(name, b)))
+        return Layout(services, hosts, tuple(sorted(self._findings)))
+
+    def _service(self, name: str, found: _Building) -> ServiceTree:
+        manifest: ServiceManifest | Finding = ServiceManifest(name)
+        if found.manifest:
+            manifest = read_service_manifest(found.manifest.content, found.manifest.path, name)
+        if isinstance(manifest, Finding):
+            self._findings.append(manifest)
+            manifest = ServiceManifest(name)
+        configs = tuple(c for _, c in found.configs)
+        return ServiceTree(name, manifest, tuple(found.units), tuple(found.dropins), configs)
+
+    def _host(self, name: str, found: _Building) -> HostTree | None:
+        if found.manifest is None:
+            hint = f"add hosts/{name}/host.yaml with host: {name} and services: [...]"
+            self._findings.append(Finding(f"hosts/{name}", 0, "HostManifestParse", "has no host.yaml", hint))
+            return None
+        manifest = read_host_manifest(found.manifest.content, found.manifest.path, name)
+        if isinstance(manifest, Finding):
+            self._findings.append(manifest)
+            return None
+        return HostTree(name, manifest, tuple(found.dropins), tuple(found.configs))
+
+
+def _is_note(name: str) -> bool:
+    """Whether the file is written for people: a README beside the units is welcome and never deployed."""
+    return name.startswith((".", "_")) or name.upper().startswith("README")
+
+
+def _config(file: TreeFile, inner: list[str]) -> ConfigSource:
+    return ConfigSource("/".join(inner), file.path, file.content, file.executable)

@@ -1,0 +1,198 @@
+"""Reads `host.yaml` and `service.yaml` into checked values, with the line of whatever is wrong.
+
+YAML is read as events only and composed here: anchors, aliases, tags, merge keys, repeated keys and deep nesting are
+refused while they stream by, and a scalar is always the text that stands in the file. So nothing can expand, no type is
+guessed (`no`, `010` and `1:30` stay what they look like), and no object is ever built from a tag.
+"""
+
+from typing import TYPE_CHECKING
+
+from core_ops.reconcile.model import Finding, Value
+
+if TYPE_CHECKING:
+    from yaml import Event
+
+SIZE_LIMIT_BYTES = 256 * 1024
+DEPTH_LIMIT = 32
+
+
+class HostManifest(Value, frozen=True):
+    """What `host.yaml` says: the host's name and the services selected for it, in file order, with their lines."""
+
+    host: str
+    services: tuple[tuple[str, int], ...]
+
+
+class ServiceManifest(Value, frozen=True):
+    """What `service.yaml` says; `config_root` is relative to the host's configuration directory."""
+
+    config_root: str
+    config_root_line: int = 0
+
+
+class _Scalar(Value, frozen=True):
+    text: str
+    line: int
+
+
+class _List(Value, frozen=True):
+    nodes: tuple["_Node", ...]
+    line: int
+
+
+class _Map(Value, frozen=True):
+    pairs: tuple[tuple[_Scalar, "_Node"], ...]
+    line: int
+
+
+_Node = _Scalar | _List | _Map
+
+
+class _Refused(Exception):  # noqa: N818 - it never leaves this module
+    def __init__(self, line: int, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.line, self.message, self.hint = line, message, hint
+
+
+def read_host_manifest(content: bytes, path: str, directory: str) -> HostManifest | Finding:
+    """Return what a `host.yaml` says, or the first reason why it cannot be used.
+
+    Args:
+        content: the file's bytes.
+        path: its repository path, for the finding.
+        directory: name of the directory it stands in; `host:` must repeat it, so that a copied folder is noticed.
+    """
+    try:
+        root = _mapping(content, ("host", "services"), "host.yaml")
+        host = _text_of(root, "host")
+        if host.text != directory:
+            raise _Refused(
+                host.line, f"host: says “{host.text}” but stands in hosts/{directory}", f"write host: {directory}"
+            )
+        return HostManifest(host.text, _names(root))
+    except _Refused as refused:
+        return Finding(path, refused.line, "HostManifestParse", refused.message, refused.hint)
+
+
+def read_service_manifest(content: bytes, path: str, service: str) -> ServiceManifest | Finding:
+    """Return what a `service.yaml` says, or the first reason why it cannot be used."""
+    try:
+        root = _mapping(content, ("config-root",), "service.yaml")
+        for key, _ in root.pairs:
+            value = _text_of(root, key.text)
+            return ServiceManifest(value.text, value.line)
+        return ServiceManifest(service)
+    except _Refused as refused:
+        code = "UnknownServiceManifestKey" if refused.message.startswith("unknown key") else "ServiceManifestParse"
+        return Finding(path, refused.line, code, refused.message, refused.hint)
+
+
+def _names(root: _Map) -> tuple[tuple[str, int], ...]:
+    node = dict((k.text, v) for k, v in root.pairs).get("services")
+    if node is None:
+        raise _Refused(root.line, "has no services:", "write services: [] to deploy nothing to this host")
+    if not isinstance(node, _List):
+        raise _Refused(node.line, "services: is not a list", "write services: [name, name]")
+    names: list[tuple[str, int]] = []
+    for entry in node.nodes:
+        if not isinstance(entry, _Scalar) or not entry.text:
+            raise _Refused(
+                entry.line, "services: holds something that is not a name", "write one service name per entry"
+            )
+        if any(entry.text == name for name, _ in names):
+            raise _Refused(entry.line, f"services: names “{entry.text}” twice", "remove one of them")
+        names.append((entry.text, entry.line))
+    return tuple(names)
+
+
+def _text_of(root: _Map, key: str) -> _Scalar:
+    for name, value in root.pairs:
+        if name.text == key:
+            if not isinstance(value, _Scalar) or not value.text:
+                raise _Refused(value.line, f"{key}: is not a text", f"write {key}: <name>")
+            return value
+    raise _Refused(root.line, f"has no {key}:", f"add {key}: <name>")
+
+
+def _mapping(content: bytes, allowed: tuple[str, ...], what: str) -> _Map:
+    node = _compose(content)
+    if not isinstance(node, _Map):
+        raise _Refused(node.line, f"{what} is not a mapping of keys to values", f"it may hold {', '.join(allowed)}")
+    for key, _ in node.pairs:
+        if key.text not in allowed:
+            raise _Refused(key.line, f"unknown key “{key.text}”", f"{what} may hold {', '.join(allowed)}")
+    return node
+
+
+def _compose(content: bytes) -> _Node:
+    import yaml  # noqa: PLC0415 - 13 ms that only a run which reads manifests may pay
+
+    if len(content) > SIZE_LIMIT_BYTES:
+        raise _Refused(0, f"larger than {SIZE_LIMIT_BYTES} bytes", "a manifest this large is a mistake")
+    try:
+        text = content.decode("utf-8")
+        return _Composer().document(yaml.parse(text, yaml.SafeLoader))
+    except UnicodeDecodeError as error:
+        raise _Refused(content.count(b"\n", 0, error.start) + 1, "is not UTF-8", "save it as UTF-8") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise _Refused(line, f"is not YAML: {error.problem}", "mend the syntax at this line") from error
+    except yaml.YAMLError as error:
+        raise _Refused(0, f"is not YAML: {str(error).splitlines()[0]}", "mend the syntax") from error
+
+
+class _Composer:
+    """Builds nodes from YAML events with a stack of its own, so that no input can exhaust Python's."""
+
+    def document(self, events: "object") -> _Node:
+        import yaml  # noqa: PLC0415 - see _compose
+
+        open_nodes: list[tuple[int, list[_Node], bool]] = []
+        root: _Node | None = None
+        for event in events:  # type: ignore[attr-defined]  # yaml's stubs call it Any
+            line = event.start_mark.line + 1
+            self._check(event, line, len(open_nodes))
+            done: _Node | None = None
+            if isinstance(event, yaml.ScalarEvent):
+                done = _Scalar(event.value, line)
+            elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+                open_nodes.append((line, [], isinstance(event, yaml.MappingStartEvent)))
+            elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+                start, nodes, is_map = open_nodes.pop()
+                done = _pairs(nodes, start) if is_map else _List(tuple(nodes), start)
+            elif isinstance(event, yaml.DocumentStartEvent) and root is not None:
+                raise _Refused(line, "holds a second document", "remove the --- line")
+            if done is not None:
+                if open_nodes:
+                    open_nodes[-1][1].append(done)
+                else:
+                    root = done
+        if root is None:
+            raise _Refused(0, "is empty", "fill it in or remove it")
+        return root
+
+    def _check(self, event: "Event", line: int, depth: int) -> None:
+        import yaml  # noqa: PLC0415 - see _compose
+
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise _Refused(line, "uses an anchor or alias", "write the value out")
+        tag = getattr(event, "tag", None)
+        if tag:
+            raise _Refused(line, f"uses the tag {tag}", "write a plain value")
+        if depth > DEPTH_LIMIT:
+            raise _Refused(line, f"is nested deeper than {DEPTH_LIMIT}", "flatten it")
+
+
+def _pairs(nodes: list[_Node], line: int) -> _Map:
+    pairs: list[tuple[_Scalar, _Node]] = []
+    seen: set[str] = set()
+    for key, value in zip(nodes[::2], nodes[1::2], strict=True):
+        if not isinstance(key, _Scalar):
+            raise _Refused(key.line, "uses a list or mapping as a key", "use a plain name")
+        if key.text == "<<":
+            raise _Refused(key.line, "uses a merge key", "write the keys out")
+        if key.text in seen:
+            raise _Refused(key.line, f"says “{key.text}” twice", "remove one of them")
+        seen.add(key.text)
+        pairs.append((key, value))
+    return _Map(tuple(pairs), line)

@@ -1,0 +1,373 @@
+"""The nouns. Whoever knows them can guess every other module.
+
+Values are frozen and hold tuples, so that equal values have equal encodings and a plan can be stored and compared. Nothing
+here knows how a value is fetched, written or shown.
+"""
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+
+class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
+    """Base of every model type: immutable, compared by content, strict when decoded."""
+
+
+# --- where desired state comes from ------------------------------------------------------------------------------
+
+
+TreeKind = Literal["file", "symlink", "submodule", "oversize", "special"]
+
+
+class TreeFile(Value, frozen=True):
+    """One entry below `services/` or `hosts/` of a source tree; `layout` refuses every kind but `file`, with its place.
+
+    `path` is the repository path (`services/web/web.container`), relative and made of checked components. `content` is
+    empty unless `kind` is `file`. `executable` is git's mode 100755.
+    """
+
+    path: str
+    content: bytes
+    kind: TreeKind = "file"
+    executable: bool = False
+
+
+class UntrustedRevision(Value, frozen=True):
+    """What a remote calls its revision: nothing about it is believed yet.
+
+    `commit` and `tag` are 40 hex digits (`tag` is empty for a branch); `commit_raw` and `tag_raw` are the object bodies as
+    git stores them, `parents` maps each new commit id back to the anchor to its parents' ids, read from raw bytes.
+    """
+
+    repository: str
+    ref: str
+    commit: str
+    commit_raw: bytes
+    tag: str = ""
+    tag_raw: bytes = b""
+    parents: dict[str, tuple[str, ...]] = {}
+
+
+class TrustedRevision(Value, frozen=True):
+    """A revision that the host's rules accept. Only `authority` makes one."""
+
+    repository: str
+    ref: str
+    commit: str
+    tree: str
+    payload_sha256: str
+    signer: str
+    key: str
+    committer_time: int
+
+
+class Anchor(Value, frozen=True):
+    """The newest revision this host has authenticated; later ones must descend from it."""
+
+    commit: str
+    tree: str
+    payload_sha256: str
+    signer: str
+    key: str
+    committer_time: int
+
+
+class Source(Value, frozen=True):
+    """Where a desired state came from, as it is shown and stored.
+
+    `revision` is a 40-digit commit id, or `(stateless)` / `(stateless+dirty)` for a directory that is not one.
+    """
+
+    revision: str
+    repository: str = ""
+    ref: str = ""
+    signer: str = ""
+
+
+# --- desired state --------------------------------------------------------------------------------------------------
+
+ResourceType = Literal["container", "volume", "network", "service", "timer", "socket", "dropin", "config"]
+
+QUADLET_TYPES: frozenset[str] = frozenset({"container", "volume", "network"})
+NATIVE_TYPES: frozenset[str] = frozenset({"service", "timer", "socket"})
+
+
+class Obj(Value, frozen=True, order=True):
+    """The name of one managed object: `container/web`, `dropin/web.container.d/10-a.conf`, `config/etc/web/app.conf`."""
+
+    resource_type: ResourceType
+    name: str
+
+    @property
+    def display_id(self) -> str:
+        """The name that people and JSON use."""
+        return f"{self.resource_type}/{self.name}"
+
+
+class Item(Value, frozen=True):
+    """One object as it should be on the host: exactly one file, and the systemd unit it is for.
+
+    `path` is absolute. `unit` is the runtime unit (`web.service` for `web.container`), or empty for a config file; a
+    drop-in carries the unit of its base. `sources` are the repository paths it came from.
+    """
+
+    object: Obj
+    path: str
+    content: bytes
+    mode: int
+    unit: str
+    sources: tuple[str, ...]
+
+
+class Directories(Value, frozen=True):
+    """Where things go on the host, as absolute paths without a trailing slash."""
+
+    quadlet: str = "/etc/containers/systemd"
+    systemd: str = "/etc/systemd/system"
+    config: str = "/etc"
+
+
+class Desired(Value, frozen=True):
+    """Everything one host should have, sorted by object; the same tree always gives the same bytes.
+
+    `rules` is the version of the rendering rules: a program with other rules renders the same revision again.
+    """
+
+    source: Source
+    host: str
+    directories: Directories
+    rules: int
+    items: tuple[Item, ...]
+
+
+# --- what the host has ----------------------------------------------------------------------------------------------
+
+FileKind = Literal["file", "absent", "other"]
+
+
+class FileState(Value, frozen=True):
+    """What stands at a path. `other` is anything that is not a regular file: it is never replaced.
+
+    `foreign_owner` means that the file belongs to another user or group than the one this agent writes as.
+    """
+
+    path: str
+    kind: FileKind
+    content: bytes = b""
+    mode: int = 0
+    foreign_owner: bool = False
+
+
+class UnitState(Value, frozen=True):
+    """What systemd says of a unit, in systemd's words (`org.freedesktop.systemd1`, systemctl show)."""
+
+    unit: str
+    load: str = "not-found"
+    active: str = "inactive"
+    sub: str = "dead"
+    result: str = "success"
+    type: str = ""
+    enabled: str = ""
+    invocation_id: str = ""
+    needs_reload: bool = False
+    fragment_path: str = ""
+    source_path: str = ""
+    restarts: int = 0
+    has_job: bool = False
+    condition_met: bool = True
+
+    @property
+    def settled(self) -> bool:
+        """Whether the unit has finished changing: nothing queued, not on its way up, down or round again."""
+        return not self.has_job and self.active not in {"activating", "deactivating", "reloading"}
+
+
+class Observed(Value, frozen=True):
+    """One look at the host, at the paths and units that desired or owned state names."""
+
+    files: tuple[FileState, ...]
+    units: tuple[UnitState, ...]
+
+
+class Started(Value, frozen=True, order=True):
+    """What a unit was last started from by this agent: a digest over all its inputs.
+
+    An entry is taken away before the first write that touches the unit and added again only after its job succeeded, so
+    a cut at any point leaves either the truth or nothing; nothing means the unit is restarted.
+    """
+
+    unit: str
+    inputs: str
+
+
+class Owned(Value, frozen=True, order=True):
+    """A file this agent wrote, or is about to: only such a file may it replace or remove.
+
+    It says which object and unit it is for, because by the time it is removed no source may say so any more.
+    """
+
+    path: str
+    object: Obj
+    unit: str
+
+
+class LastApplied(Value, frozen=True):
+    """What this agent has put on the host, and what it started units from.
+
+    `desired` is the last state that was verified; `owned` also holds what an interrupted run may have written.
+    """
+
+    desired: Desired | None = None
+    owned: tuple[Owned, ...] = ()
+    started: tuple[Started, ...] = ()
+
+
+# --- plan ---------------------------------------------------------------------------------------------------------
+
+Action = Literal["create", "update", "replace", "delete", "restart", "recover", "no_op", "blocked", "skipped"]
+
+CauseKind = Literal[
+    "desired_change",
+    "drift",
+    "dependency_change",
+    "dependency_failure",
+    "blocked_prerequisite",
+    "runtime_variance",
+    "recovery_required",
+    "replacement_required",
+    "restart_required",
+    "no_change",
+]
+
+
+class Cause(Value, frozen=True):
+    """Why an entry is acted on."""
+
+    kind: CauseKind
+    summary: str
+    source_object: Obj | None = None
+
+
+class Entry(Value, frozen=True):
+    """One object of the plan: what happens to it, why, how its file changes, and the jobs its unit gets (`steps`)."""
+
+    object: Obj
+    action: Action
+    causes: tuple[Cause, ...]
+    requires: tuple[Obj, ...] = ()
+    diff: str = ""
+    diff_summary: str = ""
+    steps: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class WriteFile(Value, frozen=True, tag="write"):
+    """Put exactly this content at a path; `expected` is what planning saw there, so that a race is noticed."""
+
+    object: Obj
+    path: str
+    content: bytes
+    mode: int
+    expected: FileState
+
+
+class RemoveFile(Value, frozen=True, tag="remove"):
+    """Take away a file the agent owns."""
+
+    object: Obj
+    path: str
+
+
+class ReloadManager(Value, frozen=True, tag="reload"):
+    """Have systemd read its units (and run the Quadlet generator) again, once; `units` must be loaded afterwards."""
+
+    units: tuple[str, ...]
+
+
+class UnitJob(Value, frozen=True, tag="job"):
+    """Ask systemd for one job and wait for its result."""
+
+    verb: Literal["stop", "start", "restart", "reset-failed"]
+    unit: str
+    object: Obj
+
+
+class SetEnablement(Value, frozen=True, tag="enablement"):
+    """Make a native unit come up, or no longer come up, at boot as its [Install] section says."""
+
+    verb: Literal["reenable", "disable"]
+    unit: str
+    object: Obj
+
+
+Effect = WriteFile | RemoveFile | ReloadManager | UnitJob | SetEnablement
+
+
+class Plan(Value, frozen=True):
+    """What would be done and why: the only thing apply reads.
+
+    `owned` and `started` are what is recorded before the first effect (everything that may be written; start records of
+    every unit that is touched taken away), `owned_after` and `started_after` once all effects succeeded. `expect` names the
+    units that must be up then.
+    """
+
+    source: Source
+    previous: Source | None
+    host: str
+    entries: tuple[Entry, ...]
+    effects: tuple[Effect, ...]
+    expect: tuple[str, ...]
+    owned: tuple[Owned, ...]
+    owned_after: tuple[Owned, ...]
+    started: tuple[Started, ...]
+    started_after: tuple[Started, ...]
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether the host needs nothing."""
+        return not self.effects and not self.blocked
+
+    @property
+    def blocked(self) -> tuple[Entry, ...]:
+        """The entries that keep the whole plan from being carried out."""
+        return tuple(e for e in self.entries if e.action == "blocked")
+
+
+# --- what came of it ------------------------------------------------------------------------------------------------
+
+Outcome = Literal["converged", "converged_with_tolerated_variance", "partially_applied", "failed", "non_converging"]
+FinalState = Literal["succeeded", "failed", "blocked", "skipped", "no_op"]
+
+
+class Failure(Value, frozen=True):
+    """One thing that did not come out: which object, in which phase, what systemd or the kernel said."""
+
+    object: Obj | None
+    unit: str
+    phase: Literal["applying", "verifying"]
+    detail: str
+
+
+class Result(Value, frozen=True):
+    """What a run did, object by object."""
+
+    plan: Plan
+    outcome: Outcome
+    failures: tuple[Failure, ...]
+    message: str = ""
+
+
+class Finding(Value, frozen=True, order=True):
+    """One refusal of a source tree, with the place to mend. `line` is 0 when the whole file is meant."""
+
+    path: str
+    line: int
+    code: str
+    message: str
+    hint: str = ""
+
+
+def sha256_hex(content: bytes) -> str:
+    """Return the SHA-256 of the bytes in hex."""
+    return hashlib.sha256(content).hexdigest()

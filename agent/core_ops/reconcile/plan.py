@@ -1,0 +1,229 @@
+"""Desired, last applied and observed state become a plan: one entry per object with its causes, and the effects in order.
+
+Planning is a function: the same inputs give the same bytes. It trusts nothing it remembers about the host except what was
+written down before the host was touched, so after any cut the next plan finishes the work: a unit without a start record is
+reloaded and restarted even when all files are right, and what is owned but not desired is removed even when half is gone.
+"""
+
+import difflib
+from collections.abc import Iterator
+
+from core_ops.errors import RefusedRevisionError
+from core_ops.reconcile.compare import UP, Comparison, FileChange, UnitChange, compare, converged
+from core_ops.reconcile.effects import effects
+from core_ops.reconcile.graph import Graph, Node, build
+from core_ops.reconcile.model import (
+    Action,
+    Cause,
+    Desired,
+    Entry,
+    LastApplied,
+    Obj,
+    Observed,
+    Owned,
+    Plan,
+    Started,
+)
+
+DIFF_LIMIT_BYTES = 64 * 1024  # a longer file is summed up: nobody reads such a diff, and it may be data
+
+
+def plan(desired: Desired, last: LastApplied, observed: Observed) -> Plan:
+    """Return what has to be done so that a host becomes what it should be, and why.
+
+    Raises:
+        RefusedRevisionError: `dependency-cycle`, when units wait for each other.
+    """
+    graph = build(desired)
+    if graph.cycle:
+        names = " -> ".join((*graph.cycle, graph.cycle[0]))
+        raise RefusedRevisionError(
+            f"order the units of {desired.host}: they wait for each other: {names}",
+            code="dependency-cycle",
+            hint="remove one of the After=/Before=/Network=/Volume= lines",
+        )
+    found = compare(desired, graph, last, observed)
+    entries = (*_ordered(_entries(desired, graph, found), graph), *_removals(found))
+    blocked = any(e.action == "blocked" for e in entries)
+    before = build(last.desired) if last.desired and last.desired != desired else None
+    owned_after = tuple(sorted(Owned(i.path, i.object, i.unit) for i in desired.items))
+    return Plan(
+        source=desired.source,
+        previous=last.desired.source if last.desired else None,
+        host=desired.host,
+        entries=entries,
+        effects=() if blocked else effects(found, graph, before),
+        expect=tuple(u for u, n in graph.nodes.items() if n.wanted),
+        owned=tuple(sorted({*last.owned, *owned_after})),
+        owned_after=owned_after,
+        started=_started_before(last, found),
+        started_after=tuple(Started(u, _started_from(c, last)) for u, c in sorted(found.units.items())),
+    )
+
+
+def _started_before(last: LastApplied, found: Comparison) -> tuple[Started, ...]:
+    kept = {u for u, c in found.units.items() if u not in found.touched and not c.stop and c.stale != "unknown"}
+    return tuple(s for s in last.started if s.unit in kept)
+
+
+def _started_from(change: UnitChange, last: LastApplied) -> str:
+    if change.left:  # still running what it was started from
+        return next((s.inputs for s in last.started if s.unit == change.node.unit), "")
+    return change.node.inputs
+
+
+# --- entries --------------------------------------------------------------------------------------------------------
+
+
+def _entries(desired: Desired, graph: Graph, found: Comparison) -> Iterator[Entry]:
+    for item in desired.items:
+        change = found.files[item.path]
+        unit = found.units.get(item.unit) if item.object.resource_type != "dropin" else None
+        if change.kind == "blocked":
+            yield _blocked(change)
+        elif change.kind == "write":
+            yield _written(change, unit, graph)
+        elif unit is not None and (unit.acts or unit.left):
+            yield _acted(unit, found, graph)
+        else:
+            yield Entry(item.object, "no_op", (Cause("no_change", "in sync"),), notes=_notes(unit, graph))
+
+
+def _blocked(change: FileChange) -> Entry:
+    what = "a file that CoreOps did not write" if change.seen.kind == "file" else "something that is no regular file"
+    summary = f"{what} stands at {change.item.path}; move it away, and the next run takes over"
+    return Entry(change.item.object, "blocked", (Cause("blocked_prerequisite", summary),))
+
+
+def _written(change: FileChange, unit: UnitChange | None, graph: Graph) -> Entry:
+    action: Action = "create" if change.seen.kind == "absent" else "update"
+    diff, summary = _diff(change)
+    requires = _requires(unit.node, graph) if unit else ()
+    steps = _steps(unit) if unit else ()
+    return Entry(change.item.object, action, (_file_cause(change),), requires, diff, summary, steps, _notes(unit, graph))
+
+
+def _file_cause(change: FileChange) -> Cause:
+    if change.by_author:
+        summary = "new" if change.before is None else "changed in the repository"
+        return Cause("desired_change", summary)
+    if change.seen.kind == "absent":
+        return Cause("drift", "was removed on the host")
+    if change.seen.content != change.item.content:
+        return Cause("drift", "was changed on the host")
+    return Cause("drift", f"mode or owner was changed on the host (mode {change.seen.mode:04o})")
+
+
+def _acted(unit: UnitChange, found: Comparison, graph: Graph) -> Entry:
+    causes = (*_input_causes(unit.node, found, graph), *_gone_causes(unit.node, found))
+    if not causes and unit.stale:
+        causes = (_stale_cause(unit),)
+    if unit.left:
+        return Entry(unit.node.object, "skipped", causes, _requires(unit.node, graph), notes=(unit.left,))
+    if unit.job != "restart":
+        causes = (*causes, *_down_causes(unit))
+    action: Action = "restart" if unit.job == "restart" else "recover"
+    requires, notes = _requires(unit.node, graph), _notes(unit, graph)
+    return Entry(unit.node.object, action, causes, requires, steps=_steps(unit), notes=notes)
+
+
+def _input_causes(node: Node, found: Comparison, graph: Graph) -> Iterator[Cause]:
+    for item in (*node.dropins, *node.configs):
+        change = found.files[item.path]
+        if change.kind == "write":
+            summary = f"{item.object.display_id} {_file_cause(change).summary}"
+            yield Cause("dependency_change", summary, item.object)
+    for strong in node.relations.strong:
+        if strong in graph.nodes and strong in found.touched:
+            other = graph.nodes[strong].object
+            yield Cause("dependency_change", f"{other.display_id} changes, and it needs it", other)
+
+
+def _gone_causes(node: Node, found: Comparison) -> Iterator[Cause]:
+    for owned in found.gone:
+        if owned.unit == node.unit:
+            yield Cause("dependency_change", f"{owned.object.display_id} is removed", owned.object)
+
+
+def _stale_cause(unit: UnitChange) -> Cause:
+    if unit.stale == "unknown":
+        return Cause("recovery_required", "it is not recorded what it was started from")
+    return Cause("restart_required", "it was started from older inputs")
+
+
+def _down_causes(unit: UnitChange) -> Iterator[Cause]:
+    if unit.job and not converged(unit.state):
+        yield Cause("drift", f"{unit.node.unit} is {unit.state.active} ({unit.state.result})")
+    if unit.enablement == "reenable":
+        yield Cause("drift", f"{unit.node.unit} is not enabled")
+    if unit.enablement == "disable":
+        yield Cause("drift", f"{unit.node.unit} is enabled, but has no [Install] section")
+
+
+def _steps(unit: UnitChange) -> tuple[str, ...]:
+    """Return the jobs of one unit in the order in which they come."""
+    enablement = "enable" if unit.enablement == "reenable" else unit.enablement
+    verbs = ("stop" if unit.stop else "", enablement, "start" if unit.stop else unit.job)
+    return tuple(f"{verb} {unit.node.unit}" for verb in verbs if verb)
+
+
+def _notes(unit: UnitChange | None, graph: Graph) -> tuple[str, ...]:
+    if unit is None or unit.node.wanted or unit.node.template:
+        return ()
+    name = unit.node.unit
+    activators = [n.unit for n in graph.nodes.values() if name in n.relations.activates]
+    if activators:
+        return (f"{' and '.join(activators)} starts it when it is time",)
+    return (f"nothing starts {name}: it has no [Install] section",)
+
+
+def _requires(node: Node, graph: Graph) -> tuple[Obj, ...]:
+    units = (u for u in node.relations.after if u in graph.nodes)
+    return tuple(sorted(graph.nodes[u].object for u in units))
+
+
+def _removals(found: Comparison) -> Iterator[Entry]:
+    for owned in sorted(found.gone, key=lambda o: o.object):
+        cause = Cause("desired_change", "no longer in the repository")
+        steps = tuple(f"stop {o.unit}" for o, state in found.gone_units if o == owned and state.active in UP)
+        yield Entry(owned.object, "delete", (cause,), diff_summary=f"removes {owned.path}", steps=steps)
+
+
+def _ordered(entries: Iterator[Entry], graph: Graph) -> Iterator[Entry]:
+    """Sort entries as they take effect: each unit's config files and drop-ins before it, prerequisites first."""
+    places: dict[Obj, int] = {}
+    for place, node in enumerate(graph.nodes.values()):
+        for item in (*node.configs, *node.dropins, node.item):
+            places.setdefault(item.object, place)
+    ranks = {"config": 0, "dropin": 1}
+    yield from sorted(entries, key=lambda e: (places.get(e.object, -1), ranks.get(e.object.resource_type, 2), e.object))
+
+
+# --- diffs ----------------------------------------------------------------------------------------------------------
+
+
+def _diff(change: FileChange) -> tuple[str, str]:
+    """Return (unified diff or nothing, one line that sums it up)."""
+    new, old = change.item.content, change.seen.content
+    path = change.item.path
+    verb = "creates" if change.seen.kind == "absent" else "replaces"
+    texts = _text(old), _text(new)
+    if texts[0] is None or texts[1] is None:
+        return "", f"{verb} {path} ({len(new)} bytes, not shown)"
+    lines = list(difflib.unified_diff(_lines(texts[0]), _lines(texts[1]), "on the host", "desired", lineterm=""))
+    added = sum(1 for line in lines[2:] if line.startswith("+"))
+    removed = sum(1 for line in lines[2:] if line.startswith("-"))
+    return "\n".join(lines), f"{verb} {path} (+{added} -{removed})"
+
+
+def _text(content: bytes) -> str | None:
+    if len(content) > DIFF_LIMIT_BYTES or b"\0" in content:
+        return None
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _lines(text: str) -> list[str]:
+    return text.splitlines()

@@ -1,0 +1,229 @@
+"""Builds the real ports from settings: the only module that knows every adapter."""
+
+import contextlib
+import time
+from pathlib import Path
+
+from core_ops import __version__
+from core_ops.enrol import Enrolment, begun, pin_of
+from core_ops.errors import HostError, SettingsError
+from core_ops.host import directory, files, systemd, trust
+from core_ops.host.git import GitStore
+from core_ops.host.journal import Journal
+from core_ops.host.signatures import prove
+from core_ops.host.store import Store, scope
+from core_ops.ports import Reporter
+from core_ops.reconcile.authority import Proof
+from core_ops.reconcile.compare import Subjects
+from core_ops.reconcile.events import Event
+from core_ops.reconcile.model import (
+    Directories,
+    Effect,
+    Failure,
+    Observed,
+    Plan,
+    ReloadManager,
+    RemoveFile,
+    SetEnablement,
+    TreeFile,
+    UnitJob,
+    UntrustedRevision,
+    WriteFile,
+)
+from core_ops.reconcile.model import Source as Origin
+from core_ops.reconcile.pin import Pin, Trust
+from core_ops.reconcile.record import Controller, Record
+from core_ops.run import Goal, Ports
+from core_ops.settings import Settings
+
+
+class LocalHost:
+    """This machine's files and units."""
+
+    def __init__(self, directories: Directories) -> None:
+        self._keep = frozenset({directories.quadlet, directories.systemd, directories.config})
+
+    def observe(self, subjects: Subjects) -> Observed:
+        """Look at paths and units; see `core_ops.ports.Host`."""
+        return Observed(tuple(files.observe(p) for p in subjects.paths), systemd.observe(subjects.units))
+
+    def stage(self, plan: Plan) -> None:
+        """Write new contents beside their targets; see `core_ops.ports.Host`."""
+        if any(not isinstance(e, WriteFile | RemoveFile) for e in plan.effects) and not systemd.running():
+            raise HostError(
+                "apply: systemd is not running here",
+                code="no-systemd",
+                hint="`core-ops plan` works anywhere; apply needs a host that booted with systemd",
+            )
+        for owned in plan.owned:
+            files.sweep(owned.path)
+        staged: list[str] = []
+        try:
+            for effect in plan.effects:
+                if isinstance(effect, WriteFile):
+                    files.stage(effect)
+                    staged.append(effect.path)
+        except HostError:
+            for path in staged:
+                files.sweep(path)
+            raise
+
+    def carry_out(self, effects: tuple[Effect, ...]) -> tuple[Failure, ...]:
+        """Carry out one batch; see `core_ops.ports.Host`."""
+        first = effects[0]
+        match first:
+            case WriteFile():
+                files.commit(first)
+            case RemoveFile():
+                files.remove(first, self._keep)
+            case ReloadManager():
+                systemd.reload()
+            case SetEnablement():
+                if said := systemd.enablement(first.verb, first.unit):
+                    return (Failure(first.object, first.unit, "applying", f"{first.verb}: {said}"),)
+            case UnitJob():
+                return _jobs(first.verb, tuple(e for e in effects if isinstance(e, UnitJob)))
+        return ()
+
+
+def _jobs(verb: str, jobs: tuple[UnitJob, ...]) -> tuple[Failure, ...]:
+    objects = {j.unit: j.object for j in jobs}
+    refused = systemd.job(verb, tuple(objects))
+    return tuple(Failure(objects[u], u, "applying", f"{verb}: {said}") for u, said in refused.items())
+
+
+class SignatureProver:
+    """Checks signatures with `cryptography`."""
+
+    def prove(self, candidate: UntrustedRevision) -> Proof:
+        """Return whose key signed; see `core_ops.ports.Prover`."""
+        return prove(candidate)
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now_s(self) -> float:
+        """Return seconds since 1970 in UTC."""
+        return time.time()  # noqa: TID251 - the one clock
+
+    def pause(self, duration_s: float) -> None:
+        """Sleep."""
+        time.sleep(duration_s)
+
+
+class Everybody:
+    """Passes every event on to several reporters."""
+
+    def __init__(self, *reporters: Reporter) -> None:
+        self._reporters = reporters
+
+    def report(self, event: Event) -> None:
+        """Tell all of them."""
+        for reporter in self._reporters:
+            reporter.report(event)
+
+
+def controller() -> Controller:
+    """Return which program this is."""
+    return Controller(version=__version__)
+
+
+def store(settings: Settings) -> Store:
+    """Return the memory of the tracked repository."""
+    return Store(settings.path("state_file"), scope(settings.get("host")))
+
+
+def ports(settings: Settings, *reporters: Reporter) -> Ports:
+    """Return the real world of a run that tracks a repository."""
+    ca_file = settings.path("ca_file") if settings.get("ca_file") else None
+    cache = settings.path("state_file").parent / "repository.git"
+    return Ports(
+        source=GitStore(cache, ca_file, settings.fetch_timeout_s),
+        prover=SignatureProver(),
+        host=LocalHost(settings.directories),
+        store=store(settings),
+        reporter=Everybody(Journal(), *reporters),
+        clock=SystemClock(),
+    )
+
+
+def goal(settings: Settings, known: Trust) -> Goal:
+    """Return what a run is for."""
+    return Goal(settings.get("host"), settings.directories, known, controller())
+
+
+def tracked_trust(settings: Settings, known: Record) -> tuple[Trust, Record]:
+    """Return whom this host trusts, and its record.
+
+    A host that was given a pin (by Ignition, say) or `CORE_OPS_REPO` and `CORE_OPS_REV` needs no `init`: its record begins
+    with what they say.
+
+    Raises:
+        SettingsError: the pin contradicts the record or the environment.
+    """
+    pin = trust.load_pin(settings.path("trust_file"))
+    asked = settings.get("repository"), settings.get("ref")
+    if pin is None and all(asked):
+        pin = pin_of(Enrolment(*asked, settings.get("signers_file"), "", unsigned=False))
+    if pin is None:
+        return Trust("simple", (), ""), known
+    for given, meant, name in zip(asked, (pin.repository, pin.ref), ("CORE_OPS_REPO", "CORE_OPS_REV"), strict=True):
+        if given and given != meant:
+            raise _contradiction(settings, f"{name} says {given}, but this host tracks {meant}")
+    if known.status is None:
+        known = begun(known, pin)
+    tracked = known.status.desired_state if known.status else None
+    if tracked and (tracked.repository, tracked.requested_ref) != (pin.repository, pin.ref):
+        raise _contradiction(settings, f"it names {pin.repository} ({pin.ref}), but the record another source")
+    return trust.load_trust(pin), known
+
+
+def _contradiction(settings: Settings, what: str) -> SettingsError:
+    return SettingsError(
+        f"use {settings.get('trust_file')}: {what}",
+        code="contradiction",
+        hint="`core-ops init <repository> <ref> --force` makes one of them right",
+    )
+
+
+def save_enrolment(settings: Settings, pin: Pin, signers: Path | None) -> None:
+    """Write the trust files of an enrolment.
+
+    Raises:
+        SettingsError: a file can't be read, understood or written.
+    """
+    target = settings.path("signers_file")
+    if signers is not None and signers != target:
+        trust.replace(target, trust.read_signers(signers))
+    trust.load_trust(pin)
+    trust.save_pin(settings.path("trust_file"), pin)
+
+
+def trust_words(settings: Settings) -> str:
+    """Return in words how revisions are authenticated here."""
+    with contextlib.suppress(SettingsError):
+        pin = trust.load_pin(settings.path("trust_file"))
+        if pin is None:
+            return ""
+        if pin.mode == "unsigned":
+            return "NONE: signatures are not checked (--insecure-no-signatures)"
+        start = "first use" if pin.introduction == "first-use" else pin.introduction
+        return f"keys in {pin.signers}, starting from {start}"
+    return "unusable, see `core-ops plan`"
+
+
+def stateless_source(path: Path) -> tuple[Origin, tuple[TreeFile, ...]]:
+    """Return what a plain directory holds and what it is called.
+
+    Raises:
+        NotADirectoryGivenError: there is no such directory.
+    """
+    tree = directory.read_tree(path)
+    origin = GitStore(Path("/nonexistent")).provenance(path)
+    return origin, tree
+
+
+def stateless_store(settings: Settings) -> Store:
+    """Return the memory of applies from plain directories, apart from the tracked repository's."""
+    return Store(settings.path("state_file").parent / "stateless" / "status.json", scope(settings.get("host")))

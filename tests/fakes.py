@@ -1,0 +1,290 @@
+"""In-memory worlds for a run: they can be cut at any effect, and they are held to the real adapters by contract tests.
+
+`FakeHost` models what matters of systemd: it runs what it has *loaded*, it loads what is on disk only at a reload, and
+whoever requires a unit goes down with it.
+"""
+
+import itertools
+from collections.abc import Iterable
+
+import msgspec
+
+from core_ops.errors import HostError, SourceError
+from core_ops.reconcile.authority import Proof
+from core_ops.reconcile.compare import Subjects
+from core_ops.reconcile.events import Event
+from core_ops.reconcile.kinds import KINDS, unit_name
+from core_ops.reconcile.model import (
+    Directories,
+    Effect,
+    Failure,
+    FileState,
+    Observed,
+    Plan,
+    ReloadManager,
+    RemoveFile,
+    SetEnablement,
+    TreeFile,
+    UnitJob,
+    UnitState,
+    UntrustedRevision,
+    WriteFile,
+)
+from core_ops.reconcile.quadlet import Relations, host_paths, relations, runtime_unit
+from core_ops.reconcile.record import Record
+from core_ops.reconcile.unitfile import UnitText, layered, parse
+
+
+class Cut(BaseException):
+    """The power fails."""
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A unit as systemd has read it."""
+
+    definition: tuple[tuple[str, bytes], ...]
+    text: UnitText
+    relations: Relations
+    oneshot: bool
+    remains: bool
+
+
+class FakeHost:
+    """Files and units in memory; `cut_at` ends the world before that many further changes were made."""
+
+    def __init__(self, directories: Directories | None = None) -> None:
+        self.directories = directories or Directories()
+        self.files: dict[str, tuple[bytes, int]] = {}
+        self.loaded: dict[str, Loaded] = {}
+        self.running: dict[str, tuple[tuple[str, bytes], ...]] = {}
+        self.finished: set[str] = set()
+        self.enabled: set[str] = set()
+        self.refuses_to_start: set[str] = set()
+        self.cut_at: int | None = None
+        self.full = False
+        self.log: list[str] = []
+        self._invocations = itertools.count(1)
+        self._invocation: dict[str, str] = {}
+
+    # --- the port ---------------------------------------------------------------------------------------------------
+
+    def observe(self, subjects: Subjects) -> Observed:
+        return Observed(tuple(map(self._file, subjects.paths)), tuple(map(self._unit, subjects.units)))
+
+    def stage(self, plan: Plan) -> None:
+        if self.full and any(isinstance(e, WriteFile) for e in plan.effects):
+            raise HostError("write /etc/x: No space left on device", code="write-failed", hint="free some space")
+
+    def carry_out(self, effects: tuple[Effect, ...]) -> tuple[Failure, ...]:
+        failures: list[Failure] = []
+        for effect in effects:
+            self._maybe_cut()
+            failures += self._one(effect)
+        return tuple(failures)
+
+    # --- what a person may do to the host -----------------------------------------------------------------------------
+
+    def edit(self, path: str, content: bytes | None) -> None:
+        if content is None:
+            self.files.pop(path, None)
+        else:
+            self.files[path] = (content, 0o644)
+
+    def reload(self) -> None:
+        files = {p.rpartition("/")[2]: p for p in self.files if self._unit_of(p)}
+        units = {name: self._unit_of(p) for name, p in files.items()}
+        self.loaded = {unit: self._load(files[name], unit, units) for name, unit in units.items()}
+
+    def restart(self, unit: str) -> None:
+        self._stop(unit)
+        self._start(unit)
+
+    def inputs_on_disk(self, unit: str) -> tuple[tuple[str, bytes], ...]:
+        """What the unit would be started from after a reload."""
+        path = next(p for p in self.files if self._unit_of(p) == unit)
+        loaded = self._load(path, unit, {})
+        return (*loaded.definition, *self._configs(loaded.text))
+
+    # --- systemd ----------------------------------------------------------------------------------------------------
+
+    def _maybe_cut(self) -> None:
+        if self.cut_at is not None:
+            if self.cut_at <= 0:
+                raise Cut
+            self.cut_at -= 1
+
+    def _one(self, effect: Effect) -> Iterable[Failure]:
+        match effect:
+            case WriteFile():
+                self.files[effect.path] = (effect.content, effect.mode)
+            case RemoveFile():
+                self.files.pop(effect.path, None)
+            case ReloadManager():
+                self.log.append("daemon-reload")
+                self.reload()
+            case SetEnablement(verb="disable"):
+                self.enabled.discard(effect.unit)
+            case SetEnablement():
+                self.enabled.add(effect.unit)
+            case UnitJob():
+                return self._job(effect)
+        return ()
+
+    def _job(self, job: UnitJob) -> Iterable[Failure]:
+        self.log.append(f"{job.verb} {job.unit}")
+        if job.verb == "reset-failed":
+            return ()
+        if job.verb in {"stop", "restart"}:
+            self._stop(job.unit)
+        if job.verb in {"start", "restart"}:
+            if job.unit not in self.loaded or job.unit in self.refuses_to_start:
+                return (Failure(job.object, job.unit, "applying", "failed"),)
+            self._start(job.unit)
+        return ()
+
+    def _stop(self, unit: str) -> None:
+        self.running.pop(unit, None)
+        self.finished.discard(unit)
+        for other, loaded in self.loaded.items():
+            if unit in loaded.relations.strong and other in self.running:
+                self._stop(other)
+
+    def _start(self, unit: str) -> None:
+        loaded = self.loaded.get(unit)
+        if loaded is None or unit in self.running or unit in self.refuses_to_start:
+            return
+        self._invocation[unit] = f"{next(self._invocations):032x}"
+        self.running[unit] = (*loaded.definition, *self._configs(loaded.text))
+        for other in loaded.relations.wants:
+            self._start(other)
+        if loaded.oneshot and not loaded.remains:
+            del self.running[unit]
+            self.finished.add(unit)
+
+    def _configs(self, text: UnitText) -> tuple[tuple[str, bytes], ...]:
+        config = f"{self.directories.config}/"
+        used = {
+            p: c
+            for p, (c, _) in self.files.items()
+            if p.startswith(config) and not self._in_unit_directory(p) and _names(host_paths(text), p)
+        }
+        return tuple(sorted(used.items()))
+
+    def _in_unit_directory(self, path: str) -> bool:
+        return path.startswith((f"{self.directories.quadlet}/", f"{self.directories.systemd}/"))
+
+    def _unit_of(self, path: str) -> str:
+        head, _, name = path.rpartition("/")
+        parsed = unit_name(name)
+        if parsed is None or head not in {self.directories.quadlet, self.directories.systemd}:
+            return ""
+        text = parse(self.files[path][0], path)
+        return runtime_unit(parsed, text) if isinstance(text, UnitText) else ""
+
+    def _load(self, path: str, unit: str, units: dict[str, str]) -> Loaded:
+        name = unit_name(path.rpartition("/")[2])
+        assert name is not None
+        dropins = sorted(p for p in self.files if p.startswith(f"{path}.d/"))
+        definition = tuple((p, self.files[p][0]) for p in (path, *dropins))
+        text = layered(t for p, c in definition if isinstance(t := parse(c, p), UnitText))
+        quadlet = KINDS[name.suffix].form == "quadlet" and name.suffix != "container"
+        return Loaded(
+            definition,
+            text,
+            relations(name, text, unit, units),
+            oneshot=quadlet or text.last("Service", "Type") == "oneshot",
+            remains=quadlet or text.last("Service", "RemainAfterExit") == "yes",
+        )
+
+    def _file(self, path: str) -> FileState:
+        if path not in self.files:
+            return FileState(path, "absent")
+        content, mode = self.files[path]
+        return FileState(path, "file", content, mode)
+
+    def _unit(self, unit: str) -> UnitState:
+        loaded = self.loaded.get(unit)
+        if loaded is None:  # its file is gone, but what was started from it goes on
+            up = unit in self.running
+            return UnitState(unit, active="active" if up else "inactive", sub="running" if up else "dead")
+        on_disk = tuple((p, self.files[p][0]) for p, _ in loaded.definition if p in self.files)
+        return UnitState(
+            unit=unit,
+            load="loaded",
+            active="active" if unit in self.running else "inactive",
+            sub="running" if unit in self.running else "dead",
+            type="oneshot" if loaded.oneshot else "simple",
+            enabled="enabled" if unit in self.enabled else "disabled",
+            invocation_id=self._invocation.get(unit, "") if unit in self.running or unit in self.finished else "",
+            needs_reload=on_disk != loaded.definition,
+        )
+
+
+def _names(paths: tuple[str, ...], config: str) -> bool:
+    return any(config == p or (p not in {"", "/etc"} and config.startswith(f"{p}/")) for p in paths)
+
+
+class FakeStore:
+    """Remembers in memory, through the same encoding as the disk."""
+
+    def __init__(self, record: Record | None = None) -> None:
+        self._content = msgspec.json.encode(record or Record())
+        self.saves = 0
+
+    def load(self) -> Record:
+        return msgspec.json.decode(self._content, type=Record)
+
+    def save(self, record: Record) -> None:
+        self._content = msgspec.json.encode(record)
+        self.saves += 1
+
+
+class FakeSource:
+    """A repository whose tip is set by the test; None means that it can't be reached."""
+
+    def __init__(self) -> None:
+        self.tip: UntrustedRevision | None = None
+        self.trees: dict[str, tuple[TreeFile, ...]] = {}
+
+    def fetch(self, repository: str, ref: str, anchor: str) -> UntrustedRevision:
+        del repository, ref, anchor
+        if self.tip is None:
+            raise SourceError("fetch: server down", code="fetch-failed", hint="start it")
+        return self.tip
+
+    def tree(self, commit: str) -> tuple[TreeFile, ...]:
+        return self.trees[commit]
+
+
+class FakeProver:
+    """Says of every revision that the given key signed it."""
+
+    def __init__(self, proof: Proof) -> None:
+        self._proof = proof
+
+    def prove(self, candidate: UntrustedRevision) -> Proof:
+        del candidate
+        return self._proof
+
+
+class Recorder:
+    """Keeps every event."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def report(self, event: Event) -> None:
+        self.events.append(event)
+
+
+class FakeClock:
+    """Time that passes only when somebody pauses."""
+
+    def __init__(self) -> None:
+        self.time_s = 1_760_000_000.0
+
+    def now_s(self) -> float:
+        return self.time_s
+
+    def pause(self, duration_s: float) -> None:
+        self.time_s += duration_s

@@ -1,0 +1,66 @@
+"""Small source trees for tests: written down as a mapping, or invented by hypothesis."""
+
+from collections.abc import Mapping
+
+from hypothesis import strategies as st
+
+from core_ops.reconcile.layout import read_layout
+from core_ops.reconcile.model import Desired, Directories, Finding, Source, TreeFile
+from core_ops.reconcile.render import render
+
+HOST = "h1"
+
+
+def tree(files: Mapping[str, str], *services: str) -> tuple[TreeFile, ...]:
+    """A tree whose only host selects the given services, or all."""
+    names = services or tuple(sorted({p.split("/")[1] for p in files if p.startswith("services/")}))
+    manifest = f"host: {HOST}\nservices: [{', '.join(names)}]\n"
+    all_files = {f"hosts/{HOST}/host.yaml": manifest, **files}
+    return tuple(TreeFile(path, text.encode()) for path, text in all_files.items())
+
+
+def rendered(files: Mapping[str, str], *services: str, directories: Directories | None = None) -> Desired:
+    """The desired state of such a tree; a refusal fails the test."""
+    result = outcome(tree(files, *services), directories=directories)
+    assert isinstance(result, Desired), result
+    return result
+
+
+def outcome(
+    files: tuple[TreeFile, ...], revision: str = "1" * 40, directories: Directories | None = None
+) -> Desired | tuple[Finding, ...]:
+    """What rendering gives: a state or the refusals."""
+    return render(read_layout(files), HOST, Source(revision), directories or Directories())
+
+
+CONTAINER = "[Container]\nImage=x:{image}\n{more}\n[Install]\nWantedBy=multi-user.target\n"
+SERVICE = "[Service]\nExecStart=/bin/sleep {image}\n{more}\n[Install]\nWantedBy=multi-user.target\n"
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> Mapping[str, str]:
+    """A source tree over a small universe of services that share a network, configs, drop-ins, a timer and a socket."""
+    files: dict[str, str] = {"services/z/z.network": f"[Network]\nLabel=v={draw(st.integers(0, 1))}\n"}
+    for name in draw(st.sets(st.sampled_from("abc"), min_size=1)):
+        base = f"services/{name}"
+        image = draw(st.integers(1, 2))
+        more = "Network=z.network\n" if draw(st.booleans()) else ""
+        if draw(st.booleans()):
+            files[f"{base}/config/app.conf"] = f"v={draw(st.integers(0, 1))}\n"
+            more += f"Volume=/etc/{name}/app.conf:/app.conf\n"
+        kind = draw(st.sampled_from(["container", "service", "timed", "plain"]))
+        if kind == "container":
+            files[f"{base}/{name}.container"] = CONTAINER.format(image=image, more=more)
+        elif kind == "service":
+            requires = draw(st.sampled_from(["", "[Unit]\nRequires=a.service\nAfter=a.service\n"])) if name != "a" else ""
+            own = more.replace("Network=z.network\n", "").replace("Volume=", "EnvironmentFile=").replace(":/app.conf", "")
+            files[f"{base}/{name}.service"] = requires + SERVICE.format(image=image, more=own)
+        elif kind == "timed":
+            files[f"{base}/{name}.service"] = f"[Service]\nType=oneshot\nExecStart=/bin/sleep {image}\n"
+            files[f"{base}/{name}.timer"] = "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n"
+        else:
+            files[f"{base}/{name}.service"] = f"[Service]\nExecStart=/bin/sleep {image}\n"
+        if kind in {"container", "service"} and draw(st.booleans()):
+            dropin = f"{base}/{name}.{kind}.d/x.conf"
+            files[dropin] = f"[Unit]\nDescription=d{draw(st.integers(0, 1))}\n"
+    return files
