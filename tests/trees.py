@@ -52,8 +52,12 @@ def worlds(draw: st.DrawFn) -> Mapping[str, str]:
         if kind == "container":
             files[f"{base}/{name}.container"] = CONTAINER.format(image=image, more=more)
         elif kind == "service":
-            requires = draw(st.sampled_from(["", "[Unit]\nRequires=a.service\nAfter=a.service\n"])) if name != "a" else ""
-            own = more.replace("Network=z.network\n", "").replace("Volume=", "EnvironmentFile=").replace(":/app.conf", "")
+            requires = (
+                draw(st.sampled_from(["", "[Unit]\nRequires=a.service\nAfter=a.service\n"])) if name != "a" else ""
+            )
+            own = (
+                more.replace("Network=z.network\n", "").replace("Volume=", "EnvironmentFile=").replace(":/app.conf", "")
+            )
             files[f"{base}/{name}.service"] = requires + SERVICE.format(image=image, more=own)
         elif kind == "timed":
             files[f"{base}/{name}.service"] = f"[Service]\nType=oneshot\nExecStart=/bin/sleep {image}\n"

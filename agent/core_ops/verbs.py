@@ -8,9 +8,20 @@ import msgspec
 
 from core_ops import run, settings, wiring
 from core_ops.enrol import Enrolment, pin_of, recorded
-from core_ops.errors import EXIT_FAILED, EXIT_OK, EXIT_PENDING, CoreOpsError, Disposition, GivenTreeError, RefusedRevisionError, SourceTreeError, StateError, UsageError
+from core_ops.errors import (
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_PENDING,
+    CoreOpsError,
+    Disposition,
+    GivenTreeError,
+    RefusedRevisionError,
+    SourceTreeError,
+    StateError,
+    UsageError,
+)
 from core_ops.host.lock import held
-from core_ops.host.store import Store
+from core_ops.ports import Store
 from core_ops.host.terminal import Progress, Terminal, is_terminal, reads_journal, standard
 from core_ops.reconcile import words
 from core_ops.reconcile.contract import plan_view, result_view

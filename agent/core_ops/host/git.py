@@ -22,7 +22,7 @@ import msgspec
 
 from core_ops.errors import CoreOpsError, RefusedRevisionError, SourceError
 from core_ops.reconcile import gitread, remote
-from core_ops.reconcile.model import Source, TreeFile, UntrustedRevision, Value
+from core_ops.reconcile.model import Source, TreeFile, UntrustedRevision, Value, sha256_hex
 from core_ops.reconcile.remote import Failed, Remote
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Served(Value, frozen=True, tag=True):
 class Tip(Value, frozen=True):
     """What a fetch returned last, so that an unchanged remote needs no library to be recognised."""
 
-    requested: str
+    asked_sha256: str  # of repository and ref: the URL may hold a password, which is not written here
     revision: UntrustedRevision
 
 
@@ -105,7 +105,8 @@ class GitStore:
             return gitread.revision(repository, served, object_id, anchor, _Objects(store))
 
         revision = self._taken(take)
-        _write(self._path / "tip.json", msgspec.json.encode(Tip(ref, revision)))
+        nameless = msgspec.structs.replace(revision, repository="")
+        _write(self._path / "tip.json", msgspec.json.encode(Tip(_asked(repository, ref), nameless)))
         return revision
 
     def tree(self, commit: str) -> tuple[TreeFile, ...]:
@@ -148,8 +149,8 @@ class GitStore:
             tip = msgspec.json.decode((self._path / "tip.json").read_bytes(), type=Tip)
         except (OSError, msgspec.DecodeError):
             return None
-        known = tip.revision
-        if (tip.requested, known.repository, known.commit) != (ref, repository, anchor):
+        known = msgspec.structs.replace(tip.revision, repository=repository)
+        if (tip.asked_sha256, known.commit) != (_asked(repository, ref), anchor):
             return None
         served = _glance(where, names, self._ca_file, min(until, time.monotonic() + GLANCE_S))
         served = {name: served[name] for name in names if name in served}
@@ -185,6 +186,10 @@ class GitStore:
         if why:
             self.warnings.append(f"store-rebuilt: {why}")
         return taken
+
+
+def _asked(repository: str, ref: str) -> str:
+    return sha256_hex(f"{repository}\n{ref}".encode())
 
 
 # --- the store on disk ------------------------------------------------------------------------------------------------
@@ -297,6 +302,11 @@ def _https_refs(where: Remote, names: tuple[str, ...], ca_file: Path | None) -> 
 def _download_capped(
     where: Remote, names: tuple[str, ...], ca_file: Path | None, store: Path, until: float
 ) -> dict[str, str]:
+    if where.kind == "file":
+        try:
+            Path(where.location).stat()
+        except OSError as error:
+            raise remote.failure(f"open {where.location}", f"not a repository: {error.strerror}") from error
     _libgit2()  # before the fork, so that both processes have it for one price
     return _in_child(partial(_download, where, names, ca_file, store), until)
 
@@ -384,6 +394,7 @@ def _download(where: Remote, names: tuple[str, ...], ca_file: Path | None, store
         served = {head.name or "": str(head.oid) for head in connection.list_heads(connect=False)}
         ref = remote.choose_ref(names, served)
         connection.fetch([f"+{ref}:{_CANDIDATE}"], callbacks=callbacks, proxy=None)
+        (store / "FETCH_HEAD").unlink(missing_ok=True)  # it holds the URL, and the password in it
         fetched = str(repository.references[_CANDIDATE].target)
     except (library.GitError, KeyError, ValueError, OSError) as error:
         raise _translate(where, store, error) from error

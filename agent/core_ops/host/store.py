@@ -68,9 +68,9 @@ class Store:
         """Return what was saved last; see `core_ops.ports.Store`."""
         status = self._read(self._status, Status)
         self._memory = self._read(self._memory_file, Memory) or Memory()
-        if self._memory.scope not in {"", self._scope}:
+        if self._memory.scope and _machine(self._memory.scope) != _machine(self._scope):
             raise StateError(
-                f"use {self._memory_file}: it was written on another host ({self._memory.scope}, this is {self._scope})",
+                f"use {self._memory_file}: it was written on another machine ({self._memory.scope}, this is {self._scope})",
                 code="incompatible-scope",
                 hint="a cloned machine starts afresh: remove that file, or give the machine back its id",
             )
@@ -179,6 +179,11 @@ class Store:
                 hint="free some space, or make that file system writable; the next run goes on from here",
             ) from error
         self._written[path] = content
+
+
+def _machine(scope_: str) -> str:
+    """The part of a scope that must not change; a host may be given another name."""
+    return scope_.rpartition(":")[2]
 
 
 class _Versions(msgspec.Struct):

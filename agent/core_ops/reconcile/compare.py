@@ -193,4 +193,6 @@ def _must_reload(files: dict[str, FileChange], units: dict[str, UnitChange], gon
     if any(o.unit for o in gone) or any(c.item.unit and c.kind != "same" for c in files.values()):
         return True
     loadable = [c for c in units.values() if not c.node.template]
+    if any(c.enablement for c in loadable):
+        return True  # systemd (257) says NeedDaemonReload=yes of every unit once a link to one was made or removed
     return any(c.stale == "unknown" or c.state.needs_reload or c.state.load == "not-found" for c in loadable)

@@ -1,7 +1,8 @@
 """A comparison becomes effects, in the order in which they are carried out.
 
-What stops is stopped while its old definition is still on disk; then files change; systemd reads everything once; then
-units are enabled and started, prerequisites first. An effect after the files finds the host in exactly one state.
+What stops is stopped while its old definition is still on disk; then files and links change; then systemd reads everything
+once; then units start, prerequisites first. Enabling comes before the reload because systemd counts every unit as outdated
+once a link to one has changed.
 """
 
 from collections.abc import Iterator
@@ -27,9 +28,9 @@ def effects(comparison: Comparison, graph: Graph, before: Graph | None) -> tuple
         *_stops(comparison, graph, before),
         *_disables(comparison),
         *_file_changes(comparison),
+        *_enables(comparison, graph),
         *_reload(comparison),
         *_resets(comparison, graph),
-        *_enables(comparison, graph),
         *_starts(comparison, graph),
     )
 

@@ -100,7 +100,9 @@ def _written(change: FileChange, unit: UnitChange | None, graph: Graph) -> Entry
     diff, summary = _diff(change)
     requires = _requires(unit.node, graph) if unit else ()
     steps = _steps(unit) if unit else ()
-    return Entry(change.item.object, action, (_file_cause(change),), requires, diff, summary, steps, _notes(unit, graph))
+    return Entry(
+        change.item.object, action, (_file_cause(change),), requires, diff, summary, steps, _notes(unit, graph)
+    )
 
 
 def _file_cause(change: FileChange) -> Cause:

@@ -167,12 +167,12 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
     ("status code: 403", "not-authorised", "the login may not read this repository"),
     ("status code: 404", "not-a-repository", "check the URL: the server knows no repository there"),
     ("could not find repository", "not-a-repository", "check the path: no git repository is there"),
-    ("failed to resolve path", "not-a-repository", "check the path: no git repository is there"),
-    ("no such file or directory", "not-a-repository", "check the path: no git repository is there"),
+    ("not a repository", "not-a-repository", "check the path: no git repository is there"),
     ("object format", "unsupported-repository", "the repository uses SHA-256; only SHA-1 repositories can be fetched"),
     ("out of memory", "limit-exceeded", "the repository is larger than a fetch may be; remove large files from it"),
     ("file too large", "limit-exceeded", "the repository is larger than a fetch may be; remove large files from it"),
     ("no space left", "disk-full", "make room where the agent keeps its state"),
+    ("failed to parse", "malformed-object", "run `git fsck` in the repository; one of its refs names a broken object"),
     ("timed out", "fetch-failed", "check the network and the server; the next run tries again"),
 )
 

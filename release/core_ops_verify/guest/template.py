@@ -47,6 +47,12 @@ _ACCOUNT = (
     ("subuid", "core:100000:65536"),
     ("subgid", "core:100000:65536"),
 )
+_NOT_IN_ETC = (
+    *("machine-id", "hostname", "resolv.conf"),  # each guest's own
+    *("apt", "dpkg", "init.d", "rc?.d", "rc.d", "runit", "sv", "cron.*"),  # Debian's, and nothing reads them
+    # One link per authority and another per hash: half of /etc's files. The bundle beside them stays.
+    *("ssl/certs/*.pem", "ssl/certs/*.[0-9]"),
+)
 _OF_DEBIAN = ("cache", "lib/dpkg", "lib/apt", "lib/pam", "lib/ucf", "backups", "mail")
 """A host without a package manager has none of it, and a thousand small files slow down every new guest."""
 
@@ -89,12 +95,12 @@ def _make(base: Path, work: Path, progress: Progress) -> None:
 
 def _shape_etc(base: Path, etc: Path) -> None:
     copy(base / "etc", etc)
-    for name in ("machine-id", "hostname", "resolv.conf", "apt"):
-        path = etc / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+    for pattern in _NOT_IN_ETC:
+        for path in etc.glob(pattern):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     _write(etc / "fstab", "")
     _write(etc / "resolv.conf", "")
     _write(etc / ".updated", "")

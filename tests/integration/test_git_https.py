@@ -1,0 +1,297 @@
+"""The store against a real https server on this machine, a good one and several bad ones."""
+
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from core_ops.errors import CoreOpsError, RefusedRevisionError, SourceError
+from core_ops.host.directory import read_tree
+from core_ops.host.git import GitStore
+from gitserver import CertificateAuthority, HttpsGitServer
+from repos import Key, Repo, make_key
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
+    """The key that signs."""
+    return make_key(tmp_path_factory.mktemp("key"), "alice")
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
+    """The CA that the host trusts."""
+    return CertificateAuthority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def certificate(ca: CertificateAuthority) -> tuple[Path, Path]:
+    """The server's certificate."""
+    return ca.issue("127.0.0.1")
+
+
+@pytest.fixture
+def repo(tmp_path: Path, key: Key) -> Repo:
+    """A repository with one signed commit."""
+    repo = Repo(tmp_path / "srv/hosts")
+    repo.write("services/web/web.container", "[Container]\nImage=web\n")
+    repo.commit("one", key)
+    return repo
+
+
+@pytest.fixture
+def server(tmp_path: Path, repo: Repo, certificate: tuple[Path, Path]) -> Iterator[HttpsGitServer]:
+    """A server of that repository."""
+    assert repo
+    with HttpsGitServer(tmp_path / "srv", certificate) as server:
+        yield server
+
+
+@pytest.fixture
+def store(tmp_path: Path, ca: CertificateAuthority) -> GitStore:
+    """An empty store that trusts the CA."""
+    return GitStore(tmp_path / "store", ca.file, 20)
+
+
+def failure(store: GitStore, url: str, anchor: str = "") -> CoreOpsError:
+    """Return how a fetch fails."""
+    with pytest.raises(CoreOpsError) as failed:
+        store.fetch(url, "main", anchor)
+    assert isinstance(failed.value, SourceError)
+    assert failed.value.hint
+    return failed.value
+
+
+@contextmanager
+def listening(answer: bytes, pause_s: float = 0.0) -> Iterator[str]:
+    """Serve these bytes to whoever connects, slowly if asked, and yield the URL."""
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=talk, args=(connection,), daemon=True).start()
+
+    def talk(connection: socket.socket) -> None:
+        with connection:
+            try:
+                for at in range(len(answer)):
+                    connection.sendall(answer[at : at + 1])
+                    time.sleep(pause_s)
+                while not answer:
+                    time.sleep(0.1)
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}/hosts/.git"
+
+
+def test_a_branch_is_fetched_and_followed(store: GitStore, repo: Repo, server: HttpsGitServer, key: Key) -> None:
+    url = f"{server.url}/hosts/.git"
+    first = store.fetch(url, "main", "")
+    assert store.tree(first.commit) == read_tree(repo.path)
+    repo.write("services/web/web.container", "[Container]\nImage=two\n")
+    second = repo.commit("two", key)
+    revision = store.fetch(url, "main", first.commit)
+    assert (revision.commit, revision.parents) == (second, {second: (first.commit,)})
+    assert store.tree(second) == read_tree(repo.path)
+
+
+def test_a_signed_tag_is_fetched(store: GitStore, repo: Repo, server: HttpsGitServer, key: Key) -> None:
+    tag = repo.tag("v1", key)
+    revision = store.fetch(f"{server.url}/hosts/.git", "v1", "")
+    assert (revision.ref, revision.tag, revision.commit) == ("refs/tags/v1", tag, repo.head())
+    again = store.fetch(f"{server.url}/hosts/.git", "v1", revision.commit)
+    assert (again.tag_raw, again.commit_raw) == (revision.tag_raw, revision.commit_raw)
+
+
+def test_an_unchanged_remote_is_one_request_and_no_library(
+    store: GitStore, repo: Repo, server: HttpsGitServer, ca: CertificateAuthority, tmp_path: Path
+) -> None:
+    url = f"{server.url}/hosts/.git"
+    tip = store.fetch(url, "main", "").commit
+    repo.git("branch", "main-too")
+    before = len(server.log)
+    script = (
+        "import sys, pathlib; from core_ops.host.git import GitStore\n"
+        "r = GitStore(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[4])).fetch(sys.argv[2], 'main', sys.argv[3])\n"
+        "assert r.commit == sys.argv[3] and 'pygit2' not in sys.modules and 'ssl' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script, tmp_path / "store", url, tip, ca.file], check=True)
+    assert len(server.log) == before + 1
+
+
+def test_a_ref_or_repository_that_is_not_there(store: GitStore, server: HttpsGitServer) -> None:
+    with pytest.raises(SourceError) as missing:
+        store.fetch(f"{server.url}/hosts/.git", "gone", "")
+    assert (missing.value.code, "refs/heads/main" in missing.value.hint) == ("ref-missing", True)
+    assert failure(store, f"{server.url}/nothing").code == "not-a-repository"
+
+
+def test_a_branch_that_was_removed_is_missed(store: GitStore, repo: Repo, server: HttpsGitServer) -> None:
+    url = f"{server.url}/hosts/.git"
+    tip = store.fetch(url, "main", "").commit
+    repo.git("checkout", "-q", "--detach")
+    repo.git("branch", "-D", "main")
+    assert failure(store, url, tip).code == "ref-missing"
+
+
+def test_a_server_of_another_ca_is_refused(tmp_path: Path, repo: Repo, server: HttpsGitServer) -> None:
+    assert repo
+    other = CertificateAuthority(tmp_path / "other", "other-ca")
+    for file in (other.file, None):
+        error = failure(GitStore(tmp_path / "store", file, 20), f"{server.url}/hosts/.git")
+        assert error.code == "tls-failed"
+    assert not list((tmp_path / "store/objects/pack").iterdir())
+
+
+def test_a_ca_file_replaces_the_usual_ones_even_if_the_environment_names_more(
+    tmp_path: Path, repo: Repo, server: HttpsGitServer, ca: CertificateAuthority
+) -> None:
+    assert repo
+    other = CertificateAuthority(tmp_path / "other", "other-ca")
+    script = (
+        "import sys, pathlib; from core_ops.host.git import GitStore\n"
+        "GitStore(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[3])).fetch(sys.argv[2], 'main', '')"
+    )
+    command = [sys.executable, "-c", script, tmp_path / "store", f"{server.url}/hosts/.git", other.file]
+    done = subprocess.run(command, env={"SSL_CERT_FILE": str(ca.file)}, capture_output=True, text=True, check=False)
+    assert "is not accepted" in done.stderr
+
+
+@pytest.mark.parametrize(("host", "days"), [("git.example.com", 30), ("127.0.0.1", -1)])
+def test_a_wrong_name_or_an_expired_certificate_is_refused(
+    store: GitStore, tmp_path: Path, repo: Repo, ca: CertificateAuthority, host: str, days: int
+) -> None:
+    assert repo
+    with HttpsGitServer(tmp_path / "srv", ca.issue(host, days)) as server:
+        assert failure(store, f"{server.url}/hosts/.git").code == "tls-failed"
+
+
+def test_an_unchanged_remote_with_a_bad_certificate_is_not_recognised(
+    store: GitStore, tmp_path: Path, repo: Repo, server: HttpsGitServer
+) -> None:
+    assert repo
+    url = f"{server.url}/hosts/.git"
+    tip = store.fetch(url, "main", "").commit
+    wary = GitStore(tmp_path / "store", CertificateAuthority(tmp_path / "other", "other-ca").file, 20)
+    assert failure(wary, url, tip).code == "tls-failed"
+
+
+def test_a_missing_ca_file_is_named(tmp_path: Path, server: HttpsGitServer) -> None:
+    error = failure(GitStore(tmp_path / "store", tmp_path / "gone.pem", 20), f"{server.url}/hosts/.git")
+    assert (error.code, "gone.pem" in error.message) == ("tls-failed", True)
+
+
+def test_a_server_that_is_down_fails_at_once(store: GitStore) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    started = time.monotonic()
+    assert failure(store, f"https://127.0.0.1:{port}/hosts/.git").code == "fetch-failed"
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(("answer", "pause_s"), [(b"", 0.0), (b"\x16\x03\x03\x20\x00" + bytes(8192), 0.1)])
+def test_a_server_that_stalls_or_drips_is_left_at_the_deadline(
+    tmp_path: Path, repo: Repo, server: HttpsGitServer, ca: CertificateAuthority, answer: bytes, pause_s: float
+) -> None:
+    assert repo
+    tip = GitStore(tmp_path / "store", ca.file, 20).fetch(f"{server.url}/hosts/.git", "main", "").commit
+    with listening(answer, pause_s) as url:
+        for anchor in ("", tip):
+            started = time.monotonic()
+            error = failure(GitStore(tmp_path / "store", ca.file, 2), url, anchor)
+            assert (error.code, "in time" in error.message) == ("fetch-failed", True)
+            assert time.monotonic() - started < 4
+
+
+def test_a_server_that_speaks_something_else_is_refused(store: GitStore) -> None:
+    with listening(b"HTTP/1.0 200 OK\r\n\r\nhello") as url:
+        assert failure(store, url).code in {"fetch-failed", "tls-failed"}
+
+
+def test_an_unchanged_remote_that_goes_down_is_an_error_and_the_store_stays(
+    store: GitStore, tmp_path: Path, repo: Repo, certificate: tuple[Path, Path]
+) -> None:
+    with HttpsGitServer(tmp_path / "srv", certificate) as server:
+        url = f"{server.url}/hosts/.git"
+        tip = store.fetch(url, "main", "").commit
+    assert failure(store, url, tip).code == "fetch-failed"
+    assert store.tree(tip) == read_tree(repo.path)
+
+
+def test_a_login_works_from_the_url_and_is_never_shown(
+    store: GitStore, tmp_path: Path, repo: Repo, certificate: tuple[Path, Path]
+) -> None:
+    with HttpsGitServer(tmp_path / "srv", certificate, login="me:s3cret t0ken") as server:
+        bare = f"{server.url}/hosts/.git"
+        url = bare.replace("https://", "https://me:s3cret%20t0ken@")
+        tip = store.fetch(url, "main", "").commit
+        assert store.fetch(url, "main", tip).commit == repo.head()
+        assert any("HTTP/1.0" in line and " 200 " in line for line in server.log)
+        assert failure(store, bare).code == "not-authorised"
+        wrong = failure(store, url.replace("s3cret", "wr0ng"))
+        assert "wr0ng" not in wrong.message + wrong.hint + str(wrong)
+    down = failure(store, url, tip)
+    assert "s3cret" not in down.message + down.hint + str(down)
+    kept = [path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert not any(b"s3cret" in content for content in kept)
+
+
+def test_a_redirect_to_plain_http_is_not_followed(store: GitStore, certificate: tuple[Path, Path]) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    asked: list[bytes] = []
+
+    def redirect() -> None:
+        with context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+            connection.recv(65536)
+            place = f"http://127.0.0.1:{plain.getsockname()[1]}/hosts/.git/info/refs?service=git-upload-pack"
+            connection.sendall(f"HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    def overhear() -> None:
+        try:
+            asked.append(plain.accept()[0].recv(65536))
+        except OSError:
+            return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_server(("127.0.0.1", 0)) as plain:
+        for target in (redirect, overhear):
+            threading.Thread(target=target, daemon=True).start()
+        error = failure(store, f"https://127.0.0.1:{listener.getsockname()[1]}/hosts/.git")
+    assert (error.code, asked) == ("fetch-failed", [])
+
+
+def test_an_unfolding_pack_ends_at_the_memory_limit(
+    store: GitStore, tmp_path: Path, repo: Repo, server: HttpsGitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core_ops.host.git.MAX_CHILD_BYTES", 40 << 20)
+    for end in (b"x", b"y"):  # two that git stores as one and a small difference: both are unfolded to index them
+        repo.write("large", bytes(60 << 20) + end)
+        repo.commit("large")
+    repo.git("repack", "-q", "-a", "-d", "-f")
+    assert failure(store, f"{server.url}/hosts/.git").code == "limit-exceeded"
+    assert [path.name for path in (tmp_path / "store/objects/pack").iterdir() if path.suffix == ".pack"] == []
+    repo.git("reset", "-q", "--hard", "HEAD~2")
+    assert store.fetch(f"{server.url}/hosts/.git", "main", "").commit == repo.head()
+
+
+def test_a_download_above_the_cap_is_refused(
+    store: GitStore, repo: Repo, server: HttpsGitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert repo
+    monkeypatch.setattr("core_ops.host.git.MAX_DOWNLOAD_OBJECTS", 2)
+    with pytest.raises(RefusedRevisionError) as refusal:
+        store.fetch(f"{server.url}/hosts/.git", "main", "")
+    assert refusal.value.code == "limit-exceeded"
