@@ -21,8 +21,8 @@ from core_ops.errors import (
     UsageError,
 )
 from core_ops.host.lock import held
-from core_ops.ports import Store
 from core_ops.host.terminal import Progress, Terminal, is_terminal, reads_journal, standard
+from core_ops.ports import Store
 from core_ops.reconcile import words
 from core_ops.reconcile.contract import plan_view, result_view
 from core_ops.reconcile.model import Desired, Plan, Result

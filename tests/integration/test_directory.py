@@ -12,6 +12,7 @@ from core_ops.reconcile.model import TreeFile
 
 
 def test_files_are_read_with_their_modes_and_sorted(tmp_path: Path) -> None:
+    """Only below the two roots."""
     for path in ("services/web/b.container", "services/a/run.sh", "hosts/h/host.yaml", "other/x"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(path)
@@ -24,10 +25,12 @@ def test_files_are_read_with_their_modes_and_sorted(tmp_path: Path) -> None:
 
 
 def test_an_empty_directory_has_nothing(tmp_path: Path) -> None:
+    """Layout says what is missing."""
     assert read_tree(tmp_path) == ()
 
 
 def test_links_fifos_and_sockets_are_named_and_never_opened(tmp_path: Path) -> None:
+    """A FIFO would hang the run, a link would read another's file."""
     base = tmp_path / "services"
     base.mkdir()
     (base / "passwd").symlink_to("/etc/passwd")
@@ -45,11 +48,13 @@ def test_links_fifos_and_sockets_are_named_and_never_opened(tmp_path: Path) -> N
 
 
 def test_a_linked_services_directory_is_not_entered(tmp_path: Path) -> None:
+    """Not even the roots may be links."""
     (tmp_path / "services").symlink_to("/etc")
     assert [file.kind for file in read_tree(tmp_path)] == ["symlink"]
 
 
 def test_a_large_file_is_not_read(tmp_path: Path) -> None:
+    """Ten sparse gigabytes cost nothing."""
     (tmp_path / "hosts").mkdir()
     with (tmp_path / "hosts/large").open("wb") as large:
         large.truncate(10 << 30)
@@ -58,6 +63,7 @@ def test_a_large_file_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [b"a b", b"\x1b[2J", b"\xff", b".git"])
 def test_hostile_names_refuse_the_directory(tmp_path: Path, name: bytes) -> None:
+    """By the same rule as in a commit."""
     (tmp_path / "hosts").mkdir()
     Path(os.fsdecode(bytes(tmp_path / "hosts") + b"/" + name)).touch()
     with pytest.raises(RefusedRevisionError) as refusal:
@@ -68,6 +74,7 @@ def test_hostile_names_refuse_the_directory(tmp_path: Path, name: bytes) -> None
 
 @pytest.mark.parametrize("name", ["missing", "file"])
 def test_something_else_than_a_directory_is_refused(tmp_path: Path, name: str) -> None:
+    """With the exit status that scripts know."""
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryGivenError, match=name) as refusal:
         read_tree(tmp_path / name)
@@ -75,6 +82,7 @@ def test_something_else_than_a_directory_is_refused(tmp_path: Path, name: str) -
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    """Also through several levels."""
     (tmp_path / "hosts/a/b").mkdir(parents=True)
     (tmp_path / "hosts/a/b/c").write_text("x")
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208

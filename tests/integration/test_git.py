@@ -73,6 +73,7 @@ def anchor_at(store: GitStore, repo: Repo, key: Key) -> Anchor:
 
 
 def test_a_branch_is_fetched_and_its_tree_is_that_of_the_work_tree(store: GitStore, repo: Repo) -> None:
+    """By path and by file:// URL."""
     for name in (str(repo.path), f"file://{repo.path}"):
         revision = store.fetch(name, "main", "")
         assert (revision.commit, revision.ref, revision.tag) == (repo.head(), "refs/heads/main", "")
@@ -81,6 +82,7 @@ def test_a_branch_is_fetched_and_its_tree_is_that_of_the_work_tree(store: GitSto
 
 
 def test_parents_lead_back_to_the_anchor(store: GitStore, repo: Repo) -> None:
+    """And no further than they have to."""
     first = repo.head()
     commits = [repo.commit(str(number)) for number in range(5)]
     revision = store.fetch(str(repo.path), "main", first)
@@ -90,6 +92,7 @@ def test_parents_lead_back_to_the_anchor(store: GitStore, repo: Repo) -> None:
 
 
 def test_an_old_branch_that_is_merged_does_not_lead_past_the_anchor(store: GitStore, repo: Repo) -> None:
+    """The newest commits are followed first."""
     for number in range(20):
         repo.commit(f"old {number}")
     repo.git("branch", "side", "HEAD~15")
@@ -103,6 +106,7 @@ def test_an_old_branch_that_is_merged_does_not_lead_past_the_anchor(store: GitSt
 
 
 def test_history_is_followed_for_a_limited_number_of_commits(store: GitStore, repo: Repo, key: Key) -> None:
+    """Five thousand, then it is refused."""
     anchor = anchor_at(store, repo, key)
     lines = ["reset refs/heads/main"]
     for number in range(5001):
@@ -113,6 +117,7 @@ def test_history_is_followed_for_a_limited_number_of_commits(store: GitStore, re
 
 
 def test_rewound_rewritten_and_unrelated_histories_are_not_followed(store: GitStore, repo: Repo, key: Key) -> None:
+    """Each of them signed by the accepted key; a good revision is taken afterwards."""
     first = repo.head()
     second = repo.commit("two", key)
     anchor = anchor_at(store, repo, key)
@@ -134,6 +139,7 @@ def test_rewound_rewritten_and_unrelated_histories_are_not_followed(store: GitSt
 def test_unsigned_and_foreign_tips_are_refused_and_a_later_good_one_is_taken(
     store: GitStore, repo: Repo, key: Key, tmp_path: Path
 ) -> None:
+    """A refused revision never blocks a newer one."""
     anchor = anchor_at(store, repo, key)
     repo.commit("unsigned")
     assert verdict(store, repo, key, anchor) == "unsigned"
@@ -144,6 +150,7 @@ def test_unsigned_and_foreign_tips_are_refused_and_a_later_good_one_is_taken(
 
 
 def test_tags_of_all_kinds(store: GitStore, repo: Repo, key: Key) -> None:
+    """Signed, annotated, light, of a tree, and served under another name."""
     target = repo.commit("unsigned target")
     repo.tag("signed", key)
     repo.tag("annotated")
@@ -159,17 +166,20 @@ def test_tags_of_all_kinds(store: GitStore, repo: Repo, key: Key) -> None:
 
 
 def test_an_annotated_tag_of_a_blob_is_malformed(store: GitStore, repo: Repo) -> None:
+    """It names nothing to apply."""
     repo.tag("blob", None, "HEAD:README.md")
     assert code(store, repo.path, "blob") == "malformed-object"
 
 
 def test_a_name_of_a_branch_and_a_tag_has_to_be_given_in_full(store: GitStore, repo: Repo) -> None:
+    """git would pick one silently."""
     repo.git("tag", "main")
     assert code(store, repo.path) == "ref-ambiguous"
     assert store.fetch(str(repo.path), "refs/heads/main", "").ref == "refs/heads/main"
 
 
 def test_an_unchanged_remote_that_gains_a_tag_of_the_same_name_is_ambiguous(store: GitStore, repo: Repo) -> None:
+    """The quick look asks for both names."""
     tip = store.fetch(str(repo.path), "main", "").commit
     repo.git("tag", "main")
     assert code(store, repo.path, "main", tip) == "ref-ambiguous"
@@ -179,10 +189,12 @@ def test_an_unchanged_remote_that_gains_a_tag_of_the_same_name_is_ambiguous(stor
     ("ref", "expected"), [("gone", "ref-missing"), ("1" * 40, "ref-is-a-commit"), ("a..b", "ref-invalid")]
 )
 def test_a_ref_that_is_not_there_is_refused(store: GitStore, repo: Repo, ref: str, expected: str) -> None:
+    """By its own code."""
     assert code(store, repo.path, ref) == expected
 
 
 def test_what_is_not_a_repository_is_called_that(store: GitStore, tmp_path: Path) -> None:
+    """Also a directory that is not there; ssh is refused before anything is tried."""
     (tmp_path / "empty").mkdir()
     assert code(store, tmp_path / "empty") == "not-a-repository"
     assert code(store, tmp_path / "missing") == "not-a-repository"
@@ -190,15 +202,18 @@ def test_what_is_not_a_repository_is_called_that(store: GitStore, tmp_path: Path
 
 
 def test_a_repository_without_commits_misses_the_ref(store: GitStore, tmp_path: Path) -> None:
+    """A new repository is no failure of another kind."""
     assert code(store, Repo(tmp_path / "unborn").path) == "ref-missing"
 
 
 def test_a_sha256_repository_is_named_as_unsupported(store: GitStore, tmp_path: Path) -> None:
+    """The library cannot read it; the operator has to know."""
     subprocess.run(["git", "init", "-q", "--object-format=sha256", tmp_path / "r"], check=True)
     assert code(store, tmp_path / "r") == "unsupported-repository"
 
 
 def test_an_unchanged_remote_is_recognised_without_the_library(store: GitStore, repo: Repo, tmp_path: Path) -> None:
+    """Neither pygit2 nor ssl is imported, with loose and with packed refs."""
     tip = store.fetch(str(repo.path), "main", "")
     repo.git("pack-refs", "--all")
     script = (
@@ -211,7 +226,10 @@ def test_an_unchanged_remote_is_recognised_without_the_library(store: GitStore, 
     assert store.fetch(str(repo.path), "main", tip.commit).commit == repo.head()
 
 
-def test_what_a_fetch_remembers_is_not_believed_for_another_question(store: GitStore, repo: Repo, tmp_path: Path) -> None:
+def test_what_a_fetch_remembers_is_not_believed_for_another_question(
+    store: GitStore, repo: Repo, tmp_path: Path
+) -> None:
+    """Nor when it is damaged."""
     tip = store.fetch(str(repo.path), "main", "").commit
     repo.git("branch", "other")
     assert store.fetch(str(repo.path), "other", tip).ref == "refs/heads/other"
@@ -223,6 +241,7 @@ def test_what_a_fetch_remembers_is_not_believed_for_another_question(store: GitS
 def test_settings_of_the_user_have_no_effect(
     tmp_path: Path, repo: Repo, monkeypatch: pytest.MonkeyPatch, home: str
 ) -> None:
+    """`insteadOf` could send the fetch elsewhere."""
     config = tmp_path / "home" / ("git/config" if home == "XDG_CONFIG_HOME" else ".gitconfig")
     config.parent.mkdir(parents=True)
     config.write_text(f'[url "/nonexistent"]\n\tinsteadOf = {repo.path}\n')
@@ -238,6 +257,7 @@ def test_settings_of_the_user_have_no_effect(
 
 
 def test_files_in_the_store_cannot_bend_what_is_read(store: GitStore, repo: Repo, tmp_path: Path) -> None:
+    """Grafts, alternates, settings, shallow marks and leftovers are gone, a link is not followed."""
     first = repo.head()
     store.fetch(str(repo.path), "main", "")
     path = tmp_path / "store"
@@ -290,6 +310,7 @@ def _damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["no pack", "no packs", "empty pack", "empty index", "zeros"])
 @pytest.mark.parametrize("changed", [True, False])
 def test_a_damaged_store_is_fetched_again(repo: Repo, tmp_path: Path, how: str, *, changed: bool) -> None:
+    """By itself, once, with a warning, whether or not the remote has moved."""
     tip = GitStore(tmp_path / "store").fetch(str(repo.path), "main", "").commit
     _damage(tmp_path / "store", how)
     if changed:
@@ -309,17 +330,20 @@ def test_a_damaged_store_is_fetched_again(repo: Repo, tmp_path: Path, how: str, 
 
 
 def test_a_remote_with_missing_objects_does_not_cost_the_store(store: GitStore, repo: Repo, tmp_path: Path) -> None:
+    """What was fetched before stays readable."""
     tip = store.fetch(str(repo.path), "main", "").commit
     broken = Repo(tmp_path / "broken")
     tree = broken.store("tree", raw_tree(("40000", b"services", "1" * 40)))
     broken.commit_tree(tree)
     with pytest.raises(CoreOpsError):
-        revision = store.fetch(str(broken.path), "main", "")
-        store.tree(revision.commit)
+        store.tree(store.fetch(str(broken.path), "main", "").commit)
     assert len(store.tree(tip)) == 2
 
 
-def test_many_fetches_do_not_pile_up_packs(store: GitStore, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_fetches_do_not_pile_up_packs(
+    store: GitStore, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new store is begun, silently."""
     monkeypatch.setattr("core_ops.host.git.MAX_PACKS", 3)
     for number in range(8):
         repo.write("services/web/web.container", f"[Container]\nImage={number}\n")
@@ -331,6 +355,7 @@ def test_many_fetches_do_not_pile_up_packs(store: GitStore, repo: Repo, tmp_path
 
 
 def test_a_file_of_100_mb_is_named_without_being_read(repo: Repo, tmp_path: Path) -> None:
+    """The peak memory of the whole process shows it."""
     repo.write("services/web/large", bytes(100 << 20))
     repo.commit("large")
     script = (
@@ -340,13 +365,14 @@ def test_a_file_of_100_mb_is_named_without_being_read(repo: Repo, tmp_path: Path
         "print([f.kind for f in store.tree(revision.commit)])\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)"
     )
-    command = [sys.executable, "-c", script, tmp_path / "other", repo.path]
+    command: list[str | Path] = [sys.executable, "-c", script, tmp_path / "other", repo.path]
     kinds, peak_mib = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     assert kinds == "['file', 'oversize', 'file']"
     assert int(peak_mib) < 70
 
 
 def test_links_and_submodules_are_returned_with_their_kind(store: GitStore, repo: Repo) -> None:
+    """Layout refuses them, with their place."""
     (repo.path / "services/web/passwd").symlink_to("/etc/passwd")
     repo.git("add", "-A")
     repo.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},hosts/module")
@@ -359,9 +385,22 @@ def test_links_and_submodules_are_returned_with_their_kind(store: GitStore, repo
 
 @pytest.mark.parametrize(
     "name",
-    [b"..", b".", b".git", b".GIT", b"a b", b"/etc/cron.d/x", b"../../x", b"\x1b[2J", b"new\nline", b"\xff\xfe", b"n" * 300],
+    [
+        b"..",
+        b".",
+        b".git",
+        b".GIT",
+        b"a b",
+        b"/etc/cron.d/x",
+        b"../../x",
+        b"\x1b[2J",
+        b"new\nline",
+        b"\xff\xfe",
+        b"n" * 300,
+    ],
 )
 def test_hostile_names_in_a_tree_refuse_it(store: GitStore, repo: Repo, name: bytes) -> None:
+    """Trees that no work tree could hold, fetched for real."""
     blob = repo.store("blob", b"x")
     inner = repo.store("tree", raw_tree(("100644", name, blob)))
     repo.commit_tree(repo.store("tree", raw_tree(("40000", b"services", inner))))
@@ -374,16 +413,17 @@ def test_hostile_names_in_a_tree_refuse_it(store: GitStore, repo: Repo, name: by
 
 @pytest.mark.parametrize("mode", ["100664", "104755", "000000", "0100644"])
 def test_odd_modes_are_no_files(store: GitStore, repo: Repo, mode: str) -> None:
+    """Layout refuses them, with their place."""
     blob = repo.store("blob", b"x")
     inner = repo.store("tree", raw_tree((mode, b"x", blob)))
     repo.commit_tree(repo.store("tree", raw_tree(("40000", b"services", inner))))
     assert [file.kind for file in store.tree(store.fetch(str(repo.path), "main", "").commit)] == ["special"]
 
 
-def test_a_tree_of_20000_levels_is_refused_without_recursion(store: GitStore, repo: Repo) -> None:
+def test_a_deep_tree_is_refused_without_recursion(store: GitStore, repo: Repo) -> None:
+    """The levels are counted, not stacked."""
     tree = repo.store("tree", raw_tree(("100644", b"f", repo.store("blob", b"x"))))
-    lines = "".join(f"{n}\n" for n in range(40))
-    for _ in lines.splitlines():
+    for _ in range(40):
         tree = repo.store("tree", raw_tree(("40000", b"d", tree)))
     repo.commit_tree(repo.store("tree", raw_tree(("40000", b"services", tree))))
     revision = store.fetch(str(repo.path), "main", "")
@@ -393,22 +433,26 @@ def test_a_tree_of_20000_levels_is_refused_without_recursion(store: GitStore, re
 
 
 def test_a_malformed_commit_is_refused(store: GitStore, repo: Repo) -> None:
+    """Two trees in one commit."""
     raw = repo.raw("commit", repo.head()).replace(b"\nauthor", b"\ntree " + b"1" * 40 + b"\nauthor", 1)
     repo.git("update-ref", "refs/heads/odd", repo.store("commit", raw))
     assert code(store, repo.path, "odd") == "malformed-object"  # libgit2 refuses to send it over file://
 
 
 def test_a_commit_larger_than_a_mebibyte_is_refused(store: GitStore, repo: Repo) -> None:
+    """By its header, before it is read."""
     repo.git("commit", "-q", "--allow-empty", "-F", "-", given=b"x" * (2 << 20))
     assert code(store, repo.path) == "limit-exceeded"
 
 
 def test_a_store_that_cannot_be_written_is_an_error_with_its_path(repo: Repo, tmp_path: Path) -> None:
+    """The operator can mend it."""
     (tmp_path / "file").write_text("x")
     assert code(GitStore(tmp_path / "file/store"), repo.path) == "store-unusable"
 
 
-def test_a_repository_of_another_user_can_be_fetched(store: GitStore, repo: Repo, tmp_path: Path) -> None:
+def test_a_repository_of_another_user_can_be_fetched(store: GitStore, repo: Repo) -> None:
+    """The agent is root, the repository rarely is; what it holds is not believed anyway."""
     if os.geteuid() == 0:
         for path in (repo.path, *repo.path.rglob("*")):
             os.chown(path, 12345, 12345, follow_symlinks=False)
@@ -417,6 +461,7 @@ def test_a_repository_of_another_user_can_be_fetched(store: GitStore, repo: Repo
 
 
 def test_no_process_and_no_descriptor_is_left(store: GitStore, repo: Repo) -> None:
+    """After fetches and after failures."""
     store.fetch(str(repo.path), "main", "")
     before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for _ in range(3):
@@ -429,6 +474,7 @@ def test_no_process_and_no_descriptor_is_left(store: GitStore, repo: Repo) -> No
 
 
 def test_reading_another_object_than_asked_for_is_malformed(store: GitStore, repo: Repo) -> None:
+    """And one that is nowhere is missing."""
     store.fetch(str(repo.path), "main", "")
     with pytest.raises(RefusedRevisionError) as refusal:
         store.tree(repo.head("HEAD^{tree}"))
@@ -439,6 +485,7 @@ def test_reading_another_object_than_asked_for_is_malformed(store: GitStore, rep
 
 
 def test_provenance_is_the_commit_of_a_clean_work_tree(store: GitStore, repo: Repo) -> None:
+    """Ignored files count where they would be read."""
     assert store.provenance(repo.path).revision == repo.head()
     repo.write(".gitignore", "*.tmp\n")
     head = repo.commit("ignore")
@@ -452,12 +499,14 @@ def test_provenance_is_the_commit_of_a_clean_work_tree(store: GitStore, repo: Re
 
 
 def test_provenance_of_other_directories_is_stateless(store: GitStore, repo: Repo, tmp_path: Path) -> None:
+    """A directory inside a work tree is not the work tree."""
     assert store.provenance(tmp_path).revision == "(stateless)"
     assert store.provenance(repo.path / "services").revision == "(stateless)"
     assert store.provenance(Repo(tmp_path / "unborn").path).revision == "(stateless+dirty)"
 
 
 def test_a_broken_git_directory_is_an_error(store: GitStore, repo: Repo) -> None:
+    """Instead of a guess."""
     shutil.rmtree(repo.path / ".git/objects")
     (repo.path / ".git/HEAD").write_text("nonsense")
     with pytest.raises(SourceError) as failure:
@@ -467,12 +516,14 @@ def test_a_broken_git_directory_is_an_error(store: GitStore, repo: Repo) -> None
 
 
 def test_a_worktree_of_git_worktree_is_clean_too(store: GitStore, repo: Repo, tmp_path: Path) -> None:
+    """Its `.git` is a file."""
     repo.git("worktree", "add", "-q", "--detach", tmp_path / "linked")
     assert store.provenance(tmp_path / "linked").revision == repo.head()
     assert store.fetch(str(tmp_path / "linked"), "main", "").commit == repo.head()
 
 
 def test_an_unchanged_remote_costs_next_to_nothing(store: GitStore, repo: Repo) -> None:
+    """A bound that only a real change of design can break."""
     tip = store.fetch(str(repo.path), "main", "").commit
     started = time.perf_counter()
     for _ in range(20):
@@ -481,9 +532,24 @@ def test_an_unchanged_remote_costs_next_to_nothing(store: GitStore, repo: Repo) 
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_nsignals == 0
 
 
-def test_ancestry_of_a_missing_parent_is_a_missing_object(store: GitStore, repo: Repo) -> None:
-    raw = repo.raw("commit", repo.head()).replace(b"\nauthor", b"\nparent " + b"1" * 40 + b"\nauthor", 1)
-    repo.git("update-ref", "refs/heads/cut", repo.store("commit", raw))
-    with pytest.raises(CoreOpsError):
-        store.fetch(str(repo.path), "cut", "2" * 40)
-    assert gitread.MAX_NEW_COMMITS == 5000
+def test_a_missing_parent_is_a_missing_object(store: GitStore, repo: Repo) -> None:
+    """An incomplete repository is not followed on faith."""
+    tip = store.fetch(str(repo.path), "main", "").commit
+    header = repo.raw("commit", tip).split(b"\n\n")[0]
+    lost = repo.store(
+        "commit", header.split(b"\ngpgsig")[0].replace(b"\nauthor", b"\nparent " + b"1" * 40 + b"\nauthor") + b"\n\n"
+    )
+    known = {lost: repo.raw("commit", lost)}
+
+    class Objects:
+        def header(self, object_id: str) -> tuple[str, int]:
+            if object_id not in known:
+                raise RefusedRevisionError("read", code="missing-object")
+            return "commit", len(known[object_id])
+
+        def read(self, object_id: str) -> bytes:
+            return known[object_id]
+
+    with pytest.raises(RefusedRevisionError) as refusal:
+        gitread.ancestry(lost, "2" * 40, Objects())
+    assert refusal.value.code == "missing-object"

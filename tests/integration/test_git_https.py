@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,7 +49,6 @@ def repo(tmp_path: Path, key: Key) -> Repo:
 @pytest.fixture
 def server(tmp_path: Path, repo: Repo, certificate: tuple[Path, Path]) -> Iterator[HttpsGitServer]:
     """A server of that repository."""
-    assert repo
     with HttpsGitServer(tmp_path / "srv", certificate) as server:
         yield server
 
@@ -70,7 +69,7 @@ def failure(store: GitStore, url: str, anchor: str = "") -> CoreOpsError:
 
 
 @contextmanager
-def listening(answer: bytes, pause_s: float = 0.0) -> Iterator[str]:
+def listening(answer: bytes, pause_s: float = 0.0) -> Generator[str]:
     """Serve these bytes to whoever connects, slowly if asked, and yield the URL."""
 
     def serve() -> None:
@@ -98,6 +97,7 @@ def listening(answer: bytes, pause_s: float = 0.0) -> Iterator[str]:
 
 
 def test_a_branch_is_fetched_and_followed(store: GitStore, repo: Repo, server: HttpsGitServer, key: Key) -> None:
+    """First the whole, then what is new."""
     url = f"{server.url}/hosts/.git"
     first = store.fetch(url, "main", "")
     assert store.tree(first.commit) == read_tree(repo.path)
@@ -109,6 +109,7 @@ def test_a_branch_is_fetched_and_followed(store: GitStore, repo: Repo, server: H
 
 
 def test_a_signed_tag_is_fetched(store: GitStore, repo: Repo, server: HttpsGitServer, key: Key) -> None:
+    """Also when it is unchanged, with the same bytes."""
     tag = repo.tag("v1", key)
     revision = store.fetch(f"{server.url}/hosts/.git", "v1", "")
     assert (revision.ref, revision.tag, revision.commit) == ("refs/tags/v1", tag, repo.head())
@@ -119,6 +120,7 @@ def test_a_signed_tag_is_fetched(store: GitStore, repo: Repo, server: HttpsGitSe
 def test_an_unchanged_remote_is_one_request_and_no_library(
     store: GitStore, repo: Repo, server: HttpsGitServer, ca: CertificateAuthority, tmp_path: Path
 ) -> None:
+    """The everyday run pays for neither libgit2 nor, in its own process, for TLS."""
     url = f"{server.url}/hosts/.git"
     tip = store.fetch(url, "main", "").commit
     repo.git("branch", "main-too")
@@ -133,6 +135,7 @@ def test_an_unchanged_remote_is_one_request_and_no_library(
 
 
 def test_a_ref_or_repository_that_is_not_there(store: GitStore, server: HttpsGitServer) -> None:
+    """The hint names the branches that are there."""
     with pytest.raises(SourceError) as missing:
         store.fetch(f"{server.url}/hosts/.git", "gone", "")
     assert (missing.value.code, "refs/heads/main" in missing.value.hint) == ("ref-missing", True)
@@ -140,6 +143,7 @@ def test_a_ref_or_repository_that_is_not_there(store: GitStore, server: HttpsGit
 
 
 def test_a_branch_that_was_removed_is_missed(store: GitStore, repo: Repo, server: HttpsGitServer) -> None:
+    """What was fetched before does not hide it."""
     url = f"{server.url}/hosts/.git"
     tip = store.fetch(url, "main", "").commit
     repo.git("checkout", "-q", "--detach")
@@ -148,7 +152,7 @@ def test_a_branch_that_was_removed_is_missed(store: GitStore, repo: Repo, server
 
 
 def test_a_server_of_another_ca_is_refused(tmp_path: Path, repo: Repo, server: HttpsGitServer) -> None:
-    assert repo
+    """With a CA file of one's own and with the usual ones; nothing is stored."""
     other = CertificateAuthority(tmp_path / "other", "other-ca")
     for file in (other.file, None):
         error = failure(GitStore(tmp_path / "store", file, 20), f"{server.url}/hosts/.git")
@@ -159,13 +163,20 @@ def test_a_server_of_another_ca_is_refused(tmp_path: Path, repo: Repo, server: H
 def test_a_ca_file_replaces_the_usual_ones_even_if_the_environment_names_more(
     tmp_path: Path, repo: Repo, server: HttpsGitServer, ca: CertificateAuthority
 ) -> None:
-    assert repo
+    """Only the named file decides."""
     other = CertificateAuthority(tmp_path / "other", "other-ca")
     script = (
         "import sys, pathlib; from core_ops.host.git import GitStore\n"
         "GitStore(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[3])).fetch(sys.argv[2], 'main', '')"
     )
-    command = [sys.executable, "-c", script, tmp_path / "store", f"{server.url}/hosts/.git", other.file]
+    command: list[str | Path] = [
+        sys.executable,
+        "-c",
+        script,
+        tmp_path / "store",
+        f"{server.url}/hosts/.git",
+        other.file,
+    ]
     done = subprocess.run(command, env={"SSL_CERT_FILE": str(ca.file)}, capture_output=True, text=True, check=False)
     assert "is not accepted" in done.stderr
 
@@ -174,7 +185,7 @@ def test_a_ca_file_replaces_the_usual_ones_even_if_the_environment_names_more(
 def test_a_wrong_name_or_an_expired_certificate_is_refused(
     store: GitStore, tmp_path: Path, repo: Repo, ca: CertificateAuthority, host: str, days: int
 ) -> None:
-    assert repo
+    """The CA alone does not make a server the right one."""
     with HttpsGitServer(tmp_path / "srv", ca.issue(host, days)) as server:
         assert failure(store, f"{server.url}/hosts/.git").code == "tls-failed"
 
@@ -182,7 +193,7 @@ def test_a_wrong_name_or_an_expired_certificate_is_refused(
 def test_an_unchanged_remote_with_a_bad_certificate_is_not_recognised(
     store: GitStore, tmp_path: Path, repo: Repo, server: HttpsGitServer
 ) -> None:
-    assert repo
+    """The quick look checks the server as the long one does."""
     url = f"{server.url}/hosts/.git"
     tip = store.fetch(url, "main", "").commit
     wary = GitStore(tmp_path / "store", CertificateAuthority(tmp_path / "other", "other-ca").file, 20)
@@ -190,11 +201,13 @@ def test_an_unchanged_remote_with_a_bad_certificate_is_not_recognised(
 
 
 def test_a_missing_ca_file_is_named(tmp_path: Path, server: HttpsGitServer) -> None:
+    """Instead of trusting something else."""
     error = failure(GitStore(tmp_path / "store", tmp_path / "gone.pem", 20), f"{server.url}/hosts/.git")
     assert (error.code, "gone.pem" in error.message) == ("tls-failed", True)
 
 
 def test_a_server_that_is_down_fails_at_once(store: GitStore) -> None:
+    """On the first fetch."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     started = time.monotonic()
@@ -206,7 +219,7 @@ def test_a_server_that_is_down_fails_at_once(store: GitStore) -> None:
 def test_a_server_that_stalls_or_drips_is_left_at_the_deadline(
     tmp_path: Path, repo: Repo, server: HttpsGitServer, ca: CertificateAuthority, answer: bytes, pause_s: float
 ) -> None:
-    assert repo
+    """With and without something fetched before; libgit2's own limits are per read."""
     tip = GitStore(tmp_path / "store", ca.file, 20).fetch(f"{server.url}/hosts/.git", "main", "").commit
     with listening(answer, pause_s) as url:
         for anchor in ("", tip):
@@ -217,6 +230,7 @@ def test_a_server_that_stalls_or_drips_is_left_at_the_deadline(
 
 
 def test_a_server_that_speaks_something_else_is_refused(store: GitStore) -> None:
+    """No answer of it is believed."""
     with listening(b"HTTP/1.0 200 OK\r\n\r\nhello") as url:
         assert failure(store, url).code in {"fetch-failed", "tls-failed"}
 
@@ -224,6 +238,7 @@ def test_a_server_that_speaks_something_else_is_refused(store: GitStore) -> None
 def test_an_unchanged_remote_that_goes_down_is_an_error_and_the_store_stays(
     store: GitStore, tmp_path: Path, repo: Repo, certificate: tuple[Path, Path]
 ) -> None:
+    """What was fetched can still be read."""
     with HttpsGitServer(tmp_path / "srv", certificate) as server:
         url = f"{server.url}/hosts/.git"
         tip = store.fetch(url, "main", "").commit
@@ -234,6 +249,7 @@ def test_an_unchanged_remote_that_goes_down_is_an_error_and_the_store_stays(
 def test_a_login_works_from_the_url_and_is_never_shown(
     store: GitStore, tmp_path: Path, repo: Repo, certificate: tuple[Path, Path]
 ) -> None:
+    """Neither errors nor files of the store hold the password."""
     with HttpsGitServer(tmp_path / "srv", certificate, login="me:s3cret t0ken") as server:
         bare = f"{server.url}/hosts/.git"
         url = bare.replace("https://", "https://me:s3cret%20t0ken@")
@@ -250,6 +266,7 @@ def test_a_login_works_from_the_url_and_is_never_shown(
 
 
 def test_a_redirect_to_plain_http_is_not_followed(store: GitStore, certificate: tuple[Path, Path]) -> None:
+    """Not a byte goes out unencrypted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     asked: list[bytes] = []
@@ -276,6 +293,7 @@ def test_a_redirect_to_plain_http_is_not_followed(store: GitStore, certificate: 
 def test_an_unfolding_pack_ends_at_the_memory_limit(
     store: GitStore, tmp_path: Path, repo: Repo, server: HttpsGitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The child ends, the store stays clean, and the next good revision is fetched."""
     monkeypatch.setattr("core_ops.host.git.MAX_CHILD_BYTES", 40 << 20)
     for end in (b"x", b"y"):  # two that git stores as one and a small difference: both are unfolded to index them
         repo.write("large", bytes(60 << 20) + end)
@@ -290,7 +308,7 @@ def test_an_unfolding_pack_ends_at_the_memory_limit(
 def test_a_download_above_the_cap_is_refused(
     store: GitStore, repo: Repo, server: HttpsGitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert repo
+    """While it is coming in, not after."""
     monkeypatch.setattr("core_ops.host.git.MAX_DOWNLOAD_OBJECTS", 2)
     with pytest.raises(RefusedRevisionError) as refusal:
         store.fetch(f"{server.url}/hosts/.git", "main", "")

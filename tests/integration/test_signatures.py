@@ -26,7 +26,10 @@ MUTATIONS = 2400
 def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Key]:
     """One key of each kind."""
     directory = tmp_path_factory.mktemp("keys")
-    return {name: make_key(directory, name, name.rstrip("0123456789") if bits else name, bits) for name, bits in KINDS.items()}
+    return {
+        name: make_key(directory, name, name.rstrip("0123456789") if bits else name, bits)
+        for name, bits in KINDS.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +81,7 @@ def blob_of(signature: bytes) -> bytes:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_commit_signed_by_git_is_proved_as_git_says(keys: dict[str, Key], repo: Repo, kind: str) -> None:
+    """Real keys, real commits, every accepted kind."""
     commit = repo.commit(kind, keys[kind])
     proof = prove(candidate(repo, commit))
     assert proof.key == keys[kind].fingerprint
@@ -89,6 +93,7 @@ def test_a_commit_signed_by_git_is_proved_as_git_says(keys: dict[str, Key], repo
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_tag_signed_by_git_is_proved_though_its_commit_is_not(keys: dict[str, Key], repo: Repo, kind: str) -> None:
+    """The tag's signer vouches for the commit."""
     commit = repo.commit("unsigned")
     tag = repo.tag(f"v-{kind}", keys[kind])
     proof = prove(candidate(repo, commit, f"refs/tags/v-{kind}", tag))
@@ -96,18 +101,21 @@ def test_a_tag_signed_by_git_is_proved_though_its_commit_is_not(keys: dict[str, 
 
 
 def test_an_unsigned_commit_or_tag_is_unsigned_even_beside_a_signed_one(keys: dict[str, Key], repo: Repo) -> None:
+    """A signed commit does not sign the tag it is reached by."""
     assert code(candidate(repo, repo.commit("unsigned"))) == "unsigned"
     signed = repo.commit("signed", keys["ed25519"])
     assert code(candidate(repo, signed, "refs/tags/plain", repo.tag("plain"))) == "unsigned"
 
 
 def test_a_tag_under_another_name_is_refused(keys: dict[str, Key], repo: Repo) -> None:
+    """git's own verify-tag accepts this."""
     commit = repo.commit("for a tag")
     tag = repo.tag("v1", keys["ed25519"])
     assert code(candidate(repo, commit, "refs/tags/v2", tag)) == "tag-name-mismatch"
 
 
 def test_a_tag_of_a_tag_is_refused(keys: dict[str, Key], repo: Repo) -> None:
+    """Which of the two is meant would be a guess."""
     commit = repo.commit("for a nested tag")
     repo.tag("inner", keys["ed25519"])
     outer = repo.tag("outer", keys["ed25519"], "refs/tags/inner")
@@ -115,6 +123,7 @@ def test_a_tag_of_a_tag_is_refused(keys: dict[str, Key], repo: Repo) -> None:
 
 
 def test_a_signature_moved_to_another_commit_does_not_fit(keys: dict[str, Key], repo: Repo) -> None:
+    """By the same key."""
     one, two = (repo.raw("commit", repo.commit(text, keys["ed25519"])) for text in ("one", "two"))
     begin, end = b"gpgsig ", b"-----END SSH SIGNATURE-----\n"
     moved = one[one.index(begin) : one.index(end)]
@@ -122,6 +131,7 @@ def test_a_signature_moved_to_another_commit_does_not_fit(keys: dict[str, Key], 
 
 
 def test_a_tag_signature_does_not_fit_its_commit(keys: dict[str, Key], repo: Repo) -> None:
+    """Though both are in the same namespace."""
     commit = repo.raw("commit", repo.commit("target", keys["ed25519"]))
     tag = repo.raw("tag", repo.tag("moved", keys["ed25519"]))
     signature = tag[tag.index(b"-----BEGIN") :].rstrip(b"\n").replace(b"\n", b"\n ")
@@ -130,36 +140,39 @@ def test_a_tag_signature_does_not_fit_its_commit(keys: dict[str, Key], repo: Rep
 
 
 def test_no_byte_of_a_signed_commit_can_change(keys: dict[str, Key], repo: Repo) -> None:
+    """Every byte, three bits each, under the id that the changed bytes have."""
     raw = repo.raw("commit", repo.commit("every byte counts", keys["ed25519"]))
-    accepted = prove(rewritten(raw))
+    assert prove(rewritten(raw)).key == keys["ed25519"].fingerprint
     for at in range(len(raw)):
         for bit in (1, 0x20, 0x80):
             changed = bytearray(raw)
             changed[at] ^= bit
-            with pytest.raises(RefusedRevisionError):
-                proof = prove(rewritten(bytes(changed)))
-                assert proof == accepted, f"byte {at}: another content was proved"
+            assert code(rewritten(bytes(changed))), f"byte {at}"
 
 
 @pytest.mark.parametrize("namespace", ["file", "core-ops-policy", "git2"])
 def test_a_signature_for_another_purpose_is_refused(keys: dict[str, Key], repo: Repo, namespace: str) -> None:
+    """Real signatures by an accepted key."""
     payload = repo.raw("commit", repo.commit("unsigned"))
     signature = sign(keys["ed25519"], payload, namespace).rstrip(b"\n").replace(b"\n", b"\n ")
     assert code(rewritten(payload.replace(b"\n\n", b"\ngpgsig " + signature + b"\n\n", 1))) == "wrong-namespace"
 
 
 def test_an_openpgp_signature_counts_as_none(repo: Repo) -> None:
+    """The message then says what to do."""
     payload = repo.raw("commit", repo.commit("unsigned"))
     foreign = b"gpgsig -----BEGIN PGP SIGNATURE-----\n \n iQ==\n -----END PGP SIGNATURE-----\n"
     assert code(rewritten(payload.replace(b"\n\n", b"\n" + foreign + b"\n", 1))) == "unsigned"
 
 
 def test_a_weak_rsa_key_is_refused_though_git_takes_it(tmp_path: Path, repo: Repo) -> None:
+    """One of the ways in which we are stricter."""
     weak = make_key(tmp_path, "weak", "rsa", 2048)
     assert code(candidate(repo, repo.commit("weak", weak))) == "weak-key"
 
 
 def test_a_certificate_is_refused(tmp_path: Path, keys: dict[str, Key], repo: Repo) -> None:
+    """Signed by a key that is accepted by itself."""
     leaf = make_key(tmp_path, "leaf")
     run("ssh-keygen", "-q", "-s", keys["ed25519"].path, "-I", "leaf", "-n", "leaf", f"{leaf.path}.pub")
     certified = Key("leaf", Path(f"{leaf.path}-cert.pub"))
@@ -167,6 +180,7 @@ def test_a_certificate_is_refused(tmp_path: Path, keys: dict[str, Key], repo: Re
 
 
 def test_git_verifies_what_we_prove(tmp_path: Path, keys: dict[str, Key], repo: Repo) -> None:
+    """And we refuse the two ways to bend a commit that git accepts without the key."""
     allowed = tmp_path / "allowed"
     allowed.write_text("".join(key.allowed('namespaces="git"') for key in keys.values()))
     for kind, key in keys.items():
@@ -204,6 +218,7 @@ def _security_key_blob(private: ec.EllipticCurvePrivateKey, message: bytes, *, a
 
 
 def test_a_security_key_counts_when_touched_and_for_its_own_application() -> None:
+    """As PROTOCOL.u2f says, with a key in software."""
     private = ec.generate_private_key(ec.SECP256R1())
     touched = sshsig.parse_signature(armor(_security_key_blob(private, b"m", application=b"ssh:", flags=1)))
     assert fits(touched, b"m")
@@ -216,10 +231,13 @@ def test_a_security_key_counts_when_touched_and_for_its_own_application() -> Non
 
 
 def test_numbers_that_are_no_key_do_not_fit(keys: dict[str, Key]) -> None:
+    """A point off the curve and an even exponent are an answer, not a crash."""
     signature = sshsig.parse_signature(sign(keys["ecdsa256"], b"m"))
     assert fits(signature, b"m")
     nowhere = sshsig.EcdsaNumbers("nistp256", b"\4" + b"\1" * 64)
-    assert not fits(msgspec.structs.replace(signature, key=msgspec.structs.replace(signature.key, numbers=nowhere)), b"m")
+    assert not fits(
+        msgspec.structs.replace(signature, key=msgspec.structs.replace(signature.key, numbers=nowhere)), b"m"
+    )
     even = sshsig.RsaNumbers(b"\2", b"\xff" * 384)
     rsa = sshsig.parse_signature(sign(keys["rsa3072"], b"m"))
     assert fits(rsa, b"m")
@@ -251,6 +269,7 @@ def _mutated(source: random.Random, blobs: list[bytes]) -> bytes:
 
 
 def test_no_mutated_signature_passes_that_ssh_keygen_refuses(tmp_path: Path, keys: dict[str, Key], repo: Repo) -> None:
+    """Thousands of them, the same ones every time."""
     payload = parse_commit(repo.raw("commit", repo.commit("payload", keys["ed25519"]))).payload
     used = [keys[kind] for kind in ("ed25519", "ecdsa256", "ecdsa384", "ecdsa521", "rsa3072")]
     blobs = [blob_of(sign(key, payload, "git", *options)) for key in used for options in ((), ("-O", "hashalg=sha256"))]
@@ -276,7 +295,9 @@ def test_no_mutated_signature_passes_that_ssh_keygen_refuses(tmp_path: Path, key
     fingerprints = {key.fingerprint for key in used}
     accepted = [case for case in enumerate(cases) if ours(case[1])]
     with ThreadPoolExecutor(4) as pool:
-        verdicts = dict(zip((number for number, _ in enumerate(cases)), pool.map(theirs, enumerate(cases)), strict=True))
+        verdicts = dict(
+            zip((number for number, _ in enumerate(cases)), pool.map(theirs, enumerate(cases)), strict=True)
+        )
     assert len(accepted) >= len(blobs)
     assert [number for number, _ in accepted if not verdicts[number]] == []
     assert sum(verdicts.values()) < len(cases) / 2, "the mutations change nothing"

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 import pytest
-from fakes import Cut, FakeClock, FakeHost, FakeProver, FakeSource, FakeStore, Recorder
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trees import HOST, rendered, worlds
 
 from core_ops import run
 from core_ops.reconcile.authority import Proof
@@ -19,6 +17,8 @@ from core_ops.reconcile.model import Desired, Directories, LastApplied, Observed
 from core_ops.reconcile.pin import Trust
 from core_ops.reconcile.plan import plan
 from core_ops.reconcile.record import Controller, Record, Status
+from fakes import Cut, FakeClock, FakeHost, FakeProver, FakeSource, FakeStore, Recorder
+from trees import HOST, rendered, worlds
 
 GOAL = run.Goal(HOST, Directories(), Trust("unsigned", (), ""), Controller())
 BEGIN = Record(status=Status())
@@ -79,7 +79,7 @@ def test_one_run_on_an_obedient_host_leaves_nothing_to_do(
 
     assert_runs_what_is_on_disk(host, desired)
     assert run.plan(ports(host, store), desired, store.load().last).in_sync
-    assert {p for p in host.files} == {i.path for i in desired.items}
+    assert set(host.files) == {i.path for i in desired.items}
 
 
 @given(histories, drifts)

@@ -58,6 +58,7 @@ def refused(of: UntrustedRevision, *signers: Signer, anchor: Anchor | None = ANC
 
 
 def test_a_descendant_by_a_listed_key_is_trusted() -> None:
+    """The everyday case, with all it carries on."""
     trusted = accept(candidate())
     assert (trusted.signer, trusted.key, trusted.tree, trusted.committer_time) == (
         "alice",
@@ -69,30 +70,35 @@ def test_a_descendant_by_a_listed_key_is_trusted() -> None:
 
 
 def test_the_first_revision_needs_no_ancestor_unless_there_is_an_introduction() -> None:
-    assert accept(candidate(parent=OTHER), anchor=None)
-    assert accept(candidate(), anchor=None, introduction=FIRST)
+    """An introduction may be the revision itself."""
+    assert accept(candidate(parent=OTHER), anchor=None).tree == TREE
+    assert accept(candidate(), anchor=None, introduction=FIRST).tree == TREE
     itself = candidate()
-    assert accept(itself, anchor=None, introduction=itself.commit)
+    assert accept(itself, anchor=None, introduction=itself.commit).tree == TREE
     with pytest.raises(RefusedRevisionError, match="introduction") as refusal:
         accept(candidate(parent=OTHER), anchor=None, introduction=FIRST)
     assert refusal.value.code == "not-a-descendant"
 
 
 def test_the_accepted_revision_is_accepted_again() -> None:
+    """Every run asks anew, also when nothing is new."""
     trusted = accept(candidate())
     assert accept(candidate(), anchor=authority.anchored(trusted)) == trusted
 
 
 def test_a_revision_beside_the_anchor_is_refused() -> None:
+    """A good signature does not make an old revision new."""
     assert refused(candidate(parent=OTHER)) == "not-a-descendant"
 
 
 def test_a_history_without_end_is_refused() -> None:
+    """The search has a limit, and reaching it is no descent."""
     long = msgspec.structs.replace(candidate(), parents={str(n): (str(n + 1),) for n in range(MAX_NEW_COMMITS)})
     assert refused(long) == "history-too-long"
 
 
 def test_an_unlisted_key_or_one_under_another_type_is_unknown() -> None:
+    """The message names the key, the hint the file."""
     assert refused(candidate(), msgspec.structs.replace(ALICE, key="SHA256:bob")) == "unknown-key"
     assert refused(candidate(), msgspec.structs.replace(ALICE, key_type="ssh-rsa")) == "unknown-key"
     with pytest.raises(RefusedRevisionError) as refusal:
@@ -102,6 +108,7 @@ def test_an_unlisted_key_or_one_under_another_type_is_unknown() -> None:
 
 
 def test_nobody_listed_trusts_nobody() -> None:
+    """An empty list is not a missing check."""
     of = candidate()
     with pytest.raises(RefusedRevisionError) as refusal:
         authority.authenticate(of, proof(of), (), ANCHOR, "", NOW)
@@ -109,6 +116,7 @@ def test_nobody_listed_trusts_nobody() -> None:
 
 
 def test_a_key_that_may_not_sign_commits_is_refused() -> None:
+    """Whether its line or its signature says so."""
     assert refused(candidate(), msgspec.structs.replace(ALICE, namespaces=("file",))) == "wrong-namespace"
     assert accept(candidate(), msgspec.structs.replace(ALICE, namespaces=()))
     of = candidate()
@@ -118,36 +126,42 @@ def test_a_key_that_may_not_sign_commits_is_refused() -> None:
 
 
 def test_the_clock_may_differ_by_five_minutes() -> None:
-    assert accept(candidate(NOW + 300))
+    """To the second."""
+    assert accept(candidate(NOW + 300)).tree == TREE
     assert refused(candidate(NOW + 301)) == "from-the-future"
 
 
 def test_an_expired_key_is_refused_by_the_signed_time() -> None:
+    """To the second."""
     limited = msgspec.structs.replace(ALICE, valid_before=T0 + 100)
-    assert accept(candidate(T0 + 100), limited)
+    assert accept(candidate(T0 + 100), limited).tree == TREE
     assert refused(candidate(T0 + 101), limited) == "expired-key"
 
 
 def test_backdating_below_the_anchor_is_useless() -> None:
+    """git accepts an expired key at whatever time its commit claims."""
     limited = msgspec.structs.replace(ALICE, valid_before=T0 - 100)
     assert refused(candidate(T0 - 200), limited) == "expired-key"
     assert accept(candidate(T0 - 200)).committer_time == T0
 
 
 def test_an_expired_key_first_seen_after_the_grace_is_refused_whatever_it_claims() -> None:
+    """What was accepted in time stays accepted."""
     limited = msgspec.structs.replace(ALICE, valid_before=T0 + 100)
     late = T0 + 100 + EXPIRY_GRACE_S
-    assert accept(candidate(), limited, now_s=late)
+    assert accept(candidate(), limited, now_s=late).tree == TREE
     assert refused(candidate(), limited, now_s=late + 1) == "expired-key"
     known = authority.anchored(accept(candidate(), limited))
-    assert accept(candidate(), limited, anchor=known, now_s=late + 1)
+    assert accept(candidate(), limited, anchor=known, now_s=late + 1).tree == TREE
 
 
 def test_a_key_from_later_cannot_have_signed_before() -> None:
+    """To the second."""
     assert refused(candidate(), msgspec.structs.replace(ALICE, valid_after=T0 + 61)) == "key-not-yet-valid"
 
 
 def test_a_proof_of_another_revision_proves_nothing() -> None:
+    """Proof and candidate are bound by content."""
     of = candidate()
     for wrong in (
         msgspec.structs.replace(proof(of), tree=OTHER),
@@ -160,6 +174,7 @@ def test_a_proof_of_another_revision_proves_nothing() -> None:
 
 
 def test_bytes_that_are_not_those_of_the_id_are_refused() -> None:
+    """The id that is stored and shown is that of these bytes."""
     of = candidate()
     with pytest.raises(RefusedRevisionError) as refusal:
         authority.signed_part(msgspec.structs.replace(of, commit_raw=of.commit_raw + b"x"))
@@ -167,9 +182,10 @@ def test_bytes_that_are_not_those_of_the_id_are_refused() -> None:
 
 
 def test_a_tag_signs_for_its_commit_under_its_own_name_only() -> None:
+    """An older signed tag served under the new name would be a rollback."""
     trusted = accept(tagged("v1", "refs/tags/v1"))
     assert (trusted.tree, trusted.committer_time) == (TREE, T0 + 90)
-    assert accept(tagged("release/v1", "refs/tags/release/v1"))
+    assert accept(tagged("release/v1", "refs/tags/release/v1")).tree == TREE
     for name, ref in (("v1", "refs/tags/v2"), ("v1", "refs/heads/v1"), ("v1", "refs/tags/release/v1")):
         with pytest.raises(RefusedRevisionError) as refusal:
             authority.signed_part(tagged(name, ref))
@@ -177,12 +193,14 @@ def test_a_tag_signs_for_its_commit_under_its_own_name_only() -> None:
 
 
 def test_a_tag_of_another_commit_is_refused() -> None:
+    """The signature would vouch for something else."""
     with pytest.raises(RefusedRevisionError) as refusal:
         authority.signed_part(tagged("v1", "refs/tags/v1", OTHER))
     assert refusal.value.code == "malformed-object"
 
 
 def test_unsigned_revisions_are_taken_on_request_but_only_forward() -> None:
+    """No signature is no reason to go back."""
     trusted = authority.accept_unsigned(candidate(), ANCHOR, "")
     assert (trusted.signer, trusted.key) == ("", "")
     with pytest.raises(RefusedRevisionError) as refusal:
@@ -193,5 +211,6 @@ def test_unsigned_revisions_are_taken_on_request_but_only_forward() -> None:
 
 
 def test_the_refusal_of_an_unsigned_revision_says_how_to_sign() -> None:
+    """For a commit and for a tag."""
     assert authority.unsigned(candidate()).code == "unsigned"
     assert "git commit -S" in authority.unsigned(tagged("v1", "refs/tags/v1")).hint

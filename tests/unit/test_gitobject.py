@@ -25,29 +25,34 @@ TAG = f"object {PARENT}\ntype commit\ntag v1\ntagger {WHO}\n\nmessage\n"
 
 
 def test_unsigned_commit_is_its_own_payload() -> None:
+    """Nothing is added or lost."""
     commit = parse_commit(PLAIN.encode())
     assert (commit.tree, commit.parents, commit.committer_time) == (TREE, (PARENT,), 1750000000)
     assert (commit.payload, commit.signature) == (PLAIN.encode(), b"")
 
 
 def test_signature_is_taken_out_and_the_rest_stays_byte_for_byte() -> None:
+    """What remains is exactly what the key signed."""
     commit = parse_commit(SIGNED.encode())
     assert commit.payload == PLAIN.encode()
     assert commit.signature == ARMOR.encode()
 
 
 def test_further_headers_around_the_signature_belong_to_the_payload() -> None:
+    """Also those that run over several lines."""
     extra = "encoding ISO-8859-1\nmergetag object x\n continued\n"
     signed = PLAIN.replace("\n\n", "\n" + extra + FOLDED + "x-note y\n\n", 1)
     assert parse_commit(signed.encode()).payload == PLAIN.replace("\n\n", "\n" + extra + "x-note y\n\n", 1).encode()
 
 
 def test_nul_in_the_message_is_part_of_what_is_signed() -> None:
+    """libgit2's accessor stops there, which let text be added after signing."""
     raw = SIGNED.encode() + b"\0anything"
     assert parse_commit(raw).payload.endswith(b"message\n\0anything")
 
 
 def test_root_and_merge_commits_have_their_parents_in_order() -> None:
+    """None, one or several."""
     root = PLAIN.replace(f"parent {PARENT}\n", "")
     merge = PLAIN.replace(f"parent {PARENT}\n", f"parent {PARENT}\nparent {OTHER}\n")
     assert parse_commit(root.encode()).parents == ()
@@ -55,6 +60,7 @@ def test_root_and_merge_commits_have_their_parents_in_order() -> None:
 
 
 def test_empty_message_is_allowed() -> None:
+    """git can make such commits."""
     assert parse_commit(PLAIN.removesuffix("message\n").encode()).payload.endswith(b"\n\n")
 
 
@@ -90,12 +96,14 @@ def test_empty_message_is_allowed() -> None:
     ],
 )
 def test_any_other_commit_is_malformed(raw: bytes) -> None:
+    """Each could be read in two ways by two programs."""
     with pytest.raises(RefusedRevisionError) as refusal:
         parse_commit(raw)
     assert refusal.value.code == "malformed-commit"
 
 
 def test_tag_is_split_before_its_last_signature() -> None:
+    """An armored block quoted in the message belongs to the message."""
     tag = parse_tag((TAG + ARMOR + "\n" + ARMOR).encode())
     assert (tag.target, tag.name, tag.tagger_time) == (PARENT, "v1", 1750000000)
     assert tag.payload == (TAG + ARMOR + "\n").encode()
@@ -103,16 +111,19 @@ def test_tag_is_split_before_its_last_signature() -> None:
 
 
 def test_unsigned_tag_is_its_own_payload() -> None:
+    """Nothing is added or lost."""
     assert parse_tag(TAG.encode()).payload == TAG.encode()
     assert parse_tag(TAG.encode()).signature == b""
 
 
 def test_tag_with_an_empty_message_can_be_signed() -> None:
+    """The signature then follows the header at once."""
     bare = TAG.removesuffix("message\n")
     assert parse_tag((bare + ARMOR).encode()).payload == bare.encode()
 
 
 def test_armor_that_does_not_start_a_line_is_message() -> None:
+    """git does not see a signature there either."""
     assert parse_tag((TAG + "x" + ARMOR).encode()).signature == b""
 
 
@@ -134,6 +145,7 @@ def test_armor_that_does_not_start_a_line_is_message() -> None:
     ],
 )
 def test_any_other_tag_is_malformed(raw: bytes) -> None:
+    """Also tags of other things than commits."""
     with pytest.raises(RefusedRevisionError) as refusal:
         parse_tag(raw)
     assert refusal.value.code == "malformed-object"
@@ -144,6 +156,7 @@ def _tree(*entries: tuple[bytes, bytes]) -> bytes:
 
 
 def test_tree_entries_come_in_the_order_git_sorts_them() -> None:
+    """A directory sorts as if its name ended in a slash."""
     raw = _tree((b"100644", b"a.b"), (b"40000", b"a"), (b"100755", b"b"))
     assert parse_tree(raw) == tuple(
         TreeEntry(mode, name, "11" * 20) for mode, name in ((b"100644", b"a.b"), (b"40000", b"a"), (b"100755", b"b"))
@@ -166,17 +179,20 @@ def test_tree_entries_come_in_the_order_git_sorts_them() -> None:
     ],
 )
 def test_a_tree_that_can_be_read_two_ways_is_refused(raw: bytes) -> None:
+    """Repeated, unsorted, empty or cut entries."""
     with pytest.raises(RefusedRevisionError) as refusal:
         parse_tree(raw)
     assert refusal.value.code == "bad-tree"
 
 
 def test_object_id_is_gits() -> None:
+    """The hash is over kind, size and content."""
     assert object_id("blob", b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"
     assert object_id("tree", b"") == hashlib.sha1(b"tree 0\0", usedforsecurity=False).hexdigest()
 
 
 def test_descent_is_followed_through_every_parent() -> None:
+    """Merges are followed on all sides."""
     parents = {"d": ("b", "c"), "c": ("a",), "b": ("root",), "a": ("root",)}
     assert all(descends("d", commit, parents) for commit in ("d", "b", "c", "a", "root"))
     assert not descends("d", "elsewhere", parents)
@@ -185,4 +201,5 @@ def test_descent_is_followed_through_every_parent() -> None:
 
 
 def test_descent_ends_where_parents_form_a_ring() -> None:
+    """A map of parents may be a lie; the search still ends."""
     assert not descends("a", "x", {"a": ("b",), "b": ("a",)})

@@ -26,6 +26,7 @@ def refusal(text: str | bytes) -> SettingsError:
 
 
 def test_lines_become_signers_in_order() -> None:
+    """Comments and blank lines are skipped, a comment behind a key is allowed as in a .pub file."""
     text = f'# people\n\nalice {key(1)} alice@laptop\nbob@example.com namespaces="git,file" {key(2)}\n'
     alice, bob = parse_allowed_signers(text.encode(), "/etc/x")
     assert (alice.label, alice.namespaces, alice.line, alice.file) == ("alice", (), 3, "/etc/x")
@@ -34,12 +35,14 @@ def test_lines_become_signers_in_order() -> None:
 
 
 def test_times_are_utc_in_all_three_spellings() -> None:
+    """With and without minutes and seconds, quoted or not."""
     for text, seconds in (("20260101Z", 1767225600), ("202601010130Z", 1767231000), ("20260101013005Z", 1767231005)):
         (signer,) = parse_allowed_signers(f'a valid-after={text},valid-before="20270101Z" {key()}'.encode(), "x")
         assert (signer.valid_after, signer.valid_before) == (seconds, 1798761600)
 
 
 def test_tabs_separate_like_spaces() -> None:
+    """As in the files that ssh-keygen reads."""
     assert parse_allowed_signers(f"a\tnamespaces=git\t{key()}".encode(), "x")[0].namespaces == ("git",)
 
 
@@ -77,16 +80,19 @@ def test_tabs_separate_like_spaces() -> None:
     ],
 )
 def test_anything_else_refuses_the_file_and_names_the_line(line: str) -> None:
+    """ssh-keygen would skip the line; it may be the one that takes a right away."""
     refused = refusal(f"good {key(9)}\n{line}\n")
     assert "/etc/x:2" in refused.message
     assert refused.message.isprintable()
 
 
 def test_a_key_listed_twice_is_refused() -> None:
+    """Two lines for one key could grant what the other limits."""
     assert "line 1" in refusal(f"a {key()}\nb {key()}\n").message
 
 
 def test_a_weak_key_is_refused_with_its_size() -> None:
+    """Whoever edits the file learns why before a commit is refused."""
     modulus = ((1 << 2047) + 1).to_bytes(257, "big")
     parts = (b"ssh-rsa", b"\1\0\1", modulus)
     wire = b"".join(struct.pack(">I", len(part)) + part for part in parts)
@@ -94,6 +100,7 @@ def test_a_weak_key_is_refused_with_its_size() -> None:
 
 
 def test_a_file_without_keys_or_too_large_is_refused() -> None:
+    """An empty list would refuse every revision without saying why."""
     assert "no key" in refusal("# nobody\n").message
     assert "bytes" in refusal("#" * (MAX_FILE_BYTES + 1)).message
     assert "1000 keys" in refusal("\n".join(f"a {_numbered(n)}" for n in range(1001))).message

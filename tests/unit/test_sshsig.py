@@ -30,7 +30,7 @@ ECDSA = wire("ecdsa-sha2-nistp256", "nistp256", b"\4" + bytes(64))
 RSA = wire("ssh-rsa", number(65537), number((1 << 3071) + 1))
 
 
-def blob(  # noqa: PLR0913
+def blob(
     key: bytes = ED25519,
     inner: bytes = wire("ssh-ed25519", VALUE),
     namespace: str = "git",
@@ -58,12 +58,14 @@ def code(content: bytes) -> str:
 
 
 def test_ed25519_signature_is_taken_apart() -> None:
+    """Every field is where the format says."""
     signature = parse_signature(armor(blob()))
     assert signature.key.numbers == Ed25519Numbers(POINT)
     assert (signature.namespace, signature.hash_name, signature.value) == ("git", "sha512", VALUE)
 
 
 def test_ecdsa_rsa_and_security_keys_are_taken_apart() -> None:
+    """The other accepted kinds, with what only they have."""
     pair = wire(number(5), number(7))
     ecdsa = parse_signature(armor(blob(ECDSA, wire("ecdsa-sha2-nistp256", pair))))
     assert isinstance(ecdsa.key.numbers, EcdsaNumbers)
@@ -75,17 +77,20 @@ def test_ecdsa_rsa_and_security_keys_are_taken_apart() -> None:
 
 
 def test_fingerprint_is_ssh_keygens_form() -> None:
+    """So that people can compare it with `ssh-keygen -l`."""
     expected = base64.b64encode(hashlib.sha256(ED25519).digest()).decode().rstrip("=")
     assert parse_public_key(ED25519).fingerprint == f"SHA256:{expected}"
 
 
 def test_signed_bytes_bind_namespace_and_hash() -> None:
+    """The signature covers what it was made for."""
     signature = parse_signature(armor(blob()))
     digest = hashlib.sha512(b"message").digest()
     assert sshsig.signed_bytes(signature, b"message") == b"SSHSIG" + wire("git", b"", "sha512", digest)
 
 
 def test_signed_bytes_of_a_security_key_bind_application_presence_and_counter() -> None:
+    """As PROTOCOL.u2f lays them out."""
     signature = parse_signature(armor(blob(SK, wire("sk-ssh-ed25519@openssh.com", VALUE) + b"\5\0\0\0\7")))
     inner = b"SSHSIG" + wire("git", b"", "sha512", hashlib.sha512(b"m").digest())
     expected = hashlib.sha256(b"ssh:").digest() + b"\5\0\0\0\7" + hashlib.sha256(inner).digest()
@@ -93,6 +98,7 @@ def test_signed_bytes_of_a_security_key_bind_application_presence_and_counter() 
 
 
 def test_another_namespace_is_refused_by_name() -> None:
+    """A signed file must not pass for a signed commit."""
     signature = parse_signature(armor(blob(namespace="file")))
     with pytest.raises(RefusedRevisionError, match="'file'") as refusal:
         sshsig.require_namespace(signature)
@@ -133,6 +139,7 @@ def test_another_namespace_is_refused_by_name() -> None:
     ],
 )
 def test_any_other_blob_is_a_bad_signature(content: bytes) -> None:
+    """One thing wrong with each, among them all that ssh-keygen lets pass."""
     assert code(armor(content)) == "bad-signature"
 
 
@@ -154,10 +161,12 @@ def test_any_other_blob_is_a_bad_signature(content: bytes) -> None:
     ],
 )
 def test_only_one_spelling_of_armor_is_accepted(content: bytes) -> None:
+    """Other text with the same meaning would give a commit a second id without the key."""
     assert code(content) == "bad-signature"
 
 
 def test_armor_may_end_without_or_with_two_newlines() -> None:
+    """Programs that write commits differ in this, and it is outside what is signed."""
     for end in (b"", b"\n", b"\n\n"):
         assert parse_signature(armor(blob()).rstrip(b"\n") + end).value == VALUE
 
@@ -167,13 +176,16 @@ def test_armor_may_end_without_or_with_two_newlines() -> None:
     ["ssh-dss", "ssh-ed25519-cert-v01@openssh.com", "ssh-rsa-cert-v01@openssh.com", "ecdsa-sha2-nistp192", "x" * 500],
 )
 def test_certificates_and_other_types_are_not_supported(key_type: str) -> None:
+    """The authority behind a certificate is in no list."""
     assert code(armor(blob(wire(key_type, POINT)))) == "unsupported-key-type"
 
 
 @pytest.mark.parametrize("bits", [1024, 2048, 3071, 16385])
 def test_rsa_keys_outside_the_limits_are_weak(bits: int) -> None:
+    """Short ones can be broken, long ones cost seconds."""
     assert code(armor(blob(wire("ssh-rsa", number(65537), number((1 << (bits - 1)) + 1))))) == "weak-key"
 
 
 def test_an_untouched_security_key_proves_no_presence() -> None:
+    """A stolen computer could sign with the key still plugged in."""
     assert code(armor(blob(SK, wire("sk-ssh-ed25519@openssh.com", VALUE) + b"\4\0\0\0\7"))) == "sk-no-presence"

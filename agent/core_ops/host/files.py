@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from core_ops.errors import HostError
 from core_ops.reconcile.model import FileState, RemoveFile, WriteFile
@@ -150,7 +150,7 @@ def sweep(path: str) -> None:
 
 
 @contextlib.contextmanager
-def _directory(path: str, *, create: bool) -> Iterator[tuple[int, str]]:
+def _directory(path: str, *, create: bool) -> Generator[tuple[int, str]]:
     """Open the directory of a path step by step; the number is -1 when it is not there and must not be made."""
     *parents, name = path.strip("/").split("/")
     descriptor = os.open("/", _DIRECTORY)
@@ -182,7 +182,7 @@ def _step(directory: int, name: str, *, create: bool) -> int:
 
 
 @contextlib.contextmanager
-def _attempt(verb: str, path: str) -> Iterator[None]:
+def _attempt(verb: str, path: str) -> Generator[None]:
     try:
         yield
     except OSError as error:

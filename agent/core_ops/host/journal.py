@@ -1,7 +1,9 @@
 """The journal: every event with its id and fields. A host whose journal is away is told nothing and fails nothing."""
 
 import contextlib
+import importlib
 import os
+from collections.abc import Callable
 
 from core_ops.reconcile.events import Event, journal_entry
 
@@ -29,6 +31,5 @@ class Journal:
 
 def _send(fields: list[str]) -> None:
     # The module below systemd.journal imports in 1 ms; the public one pulls in logging and uuid for 15 ms.
-    from systemd._journal import sendv  # noqa: PLC0415
-
-    sendv(*fields)
+    send: Callable[..., None] = importlib.import_module("systemd._journal").sendv
+    send(*fields)

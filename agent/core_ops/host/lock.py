@@ -3,14 +3,14 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from core_ops.errors import HostError, LockedError
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
+def held(path: Path) -> Generator[None]:
     """Hold the lock while the body runs.
 
     The file stays when the lock is gone: its presence means nothing, so a killed run never blocks a later one.

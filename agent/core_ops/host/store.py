@@ -217,7 +217,7 @@ def scope(host: str) -> str:
         machine-id(5). A machine without one (a laptop looking at a repository) has an empty id.
     """
     try:
-        with open("/etc/machine-id", encoding="ascii") as file:  # noqa: PTH123 - no Path for one line
+        with open("/etc/machine-id", encoding="ascii") as file:
             machine = file.read(64).strip()
     except (OSError, UnicodeDecodeError):
         machine = ""

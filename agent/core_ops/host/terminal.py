@@ -1,4 +1,4 @@
-"""What a person sees: lines on standard output, coloured only where somebody can see colour, and a run's progress as it goes."""
+"""What a person sees: lines on standard output, coloured only where somebody can see colour, and progress as it goes."""
 
 import os
 import sys

@@ -134,8 +134,38 @@ def journal_entry(event: Event) -> JournalEntry:
 
 def _told(event: Event) -> tuple[int, str, dict[str, str]]:
     match event:
+        case RunStarted() | RunFinished() | Planned():
+            return _told_of_run(event)
+        case SourceUnavailable() | RevisionAuthenticated() | RevisionRefused():
+            return _told_of_source(event)
+        case Changed():
+            return _changed(event)
+        case Failed():
+            return _failed(event)
+        case _:
+            assert_never(event)
+
+
+def _told_of_run(event: RunStarted | Planned | RunFinished) -> tuple[int, str, dict[str, str]]:
+    match event:
         case RunStarted():
             return _INFO, f"{event.verb} begins for host {event.host}", {"HOST": event.host}
+        case Planned():
+            entries = event.plan.entries
+            changed = sum(1 for e in entries if e.action != "no_op")
+            message = f"applying {event.plan.source.revision[:8]}: {changed} of {len(entries)} objects change"
+            return _INFO, message, {"REVISION": event.plan.source.revision}
+        case RunFinished():
+            fields = {"REVISION": event.revision, "OUTCOME": event.outcome, "CHANGED_COUNT": str(event.changed_count)}
+            return (_NOTICE if event.succeeded else _ERROR), event.message, fields
+        case _:
+            assert_never(event)
+
+
+def _told_of_source(
+    event: SourceUnavailable | RevisionAuthenticated | RevisionRefused,
+) -> tuple[int, str, dict[str, str]]:
+    match event:
         case SourceUnavailable():
             message = f"{event.message}; going on with the last authenticated revision"
             return _WARNING, message, {"REPOSITORY": event.repository, "CODE": event.code, "HINT": event.hint}
@@ -145,19 +175,6 @@ def _told(event: Event) -> tuple[int, str, dict[str, str]]:
         case RevisionRefused():
             fields = {"REVISION": event.revision, "CODE": event.code, "HINT": event.hint}
             return _ERROR, f"refused {event.revision[:8] or 'the source'}: {event.message} ({event.code})", fields
-        case Planned():
-            changed = sum(1 for e in event.plan.entries if e.action != "no_op")
-            message = (
-                f"applying {event.plan.source.revision[:8]}: {changed} of {len(event.plan.entries)} objects change"
-            )
-            return _INFO, message, {"REVISION": event.plan.source.revision}
-        case Changed():
-            return _changed(event)
-        case Failed():
-            return _failed(event)
-        case RunFinished():
-            fields = {"REVISION": event.revision, "OUTCOME": event.outcome, "CHANGED_COUNT": str(event.changed_count)}
-            return (_NOTICE if event.succeeded else _ERROR), event.message, fields
         case _:
             assert_never(event)
 

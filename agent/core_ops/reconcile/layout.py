@@ -108,9 +108,12 @@ class _Reader:
             self._refuse(file, "WrongKind", f"is a file directly below {top}/", f"move it into {top}/<name>/")
         elif not NAME.match(rest[0]) or rest[0] in {"overrides", *_TYPED}:
             self._refuse(file, "ReservedName", f"“{rest[0]}” cannot name a {top[:-1]}", "use letters, digits, . _ -")
-        elif self._usable(file):
-            take = self._in_service if top == "services" else self._in_host
-            take(file, rest[0], rest[1:])
+        else:
+            known = self._services if top == "services" else self._hosts
+            building = known.setdefault(rest[0], _Building())  # also for a bad file: the place itself is there
+            if self._usable(file):
+                take = self._in_service if top == "services" else self._in_host
+                take(file, building, rest)
 
     def _usable(self, file: TreeFile) -> bool:
         match file.kind:
@@ -126,8 +129,8 @@ class _Reader:
                 self._refuse(file, "WrongKind", "is not a regular file", "remove it")
         return False
 
-    def _in_service(self, file: TreeFile, service: str, parts: list[str]) -> None:
-        building = self._services.setdefault(service, _Building())
+    def _in_service(self, file: TreeFile, building: _Building, rest: list[str]) -> None:
+        service, *parts = rest
         if parts == ["service.yaml"]:
             building.manifest = file
             return
@@ -171,8 +174,8 @@ class _Reader:
         elif self._unit_name_fits(file, form, unit):
             building.dropins.append(DropInSource(unit, name, file.path, file.content))
 
-    def _in_host(self, file: TreeFile, host: str, parts: list[str]) -> None:
-        building = self._hosts.setdefault(host, _Building())
+    def _in_host(self, file: TreeFile, building: _Building, rest: list[str]) -> None:
+        parts = rest[1:]
         if parts == ["host.yaml"]:
             building.manifest = file
             return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from core_ops.reconcile.model import Finding, Value
 
 if TYPE_CHECKING:
-    from yaml import Event
+    import yaml
 
 SIZE_LIMIT_BYTES = 256 * 1024
 DEPTH_LIMIT = 32
@@ -65,10 +65,7 @@ def read_host_manifest(content: bytes, path: str, directory: str) -> HostManifes
     try:
         root = _mapping(content, ("host", "services"), "host.yaml")
         host = _text_of(root, "host")
-        if host.text != directory:
-            raise _Refused(
-                host.line, f"host: says “{host.text}” but stands in hosts/{directory}", f"write host: {directory}"
-            )
+        _same_name(host, directory)
         return HostManifest(host.text, _names(root))
     except _Refused as refused:
         return Finding(path, refused.line, "HostManifestParse", refused.message, refused.hint)
@@ -87,8 +84,14 @@ def read_service_manifest(content: bytes, path: str, service: str) -> ServiceMan
         return Finding(path, refused.line, code, refused.message, refused.hint)
 
 
+def _same_name(host: _Scalar, directory: str) -> None:
+    if host.text != directory:
+        message = f"host: says “{host.text}” but stands in hosts/{directory}"
+        raise _Refused(host.line, message, f"write host: {directory}")
+
+
 def _names(root: _Map) -> tuple[tuple[str, int], ...]:
-    node = dict((k.text, v) for k, v in root.pairs).get("services")
+    node = {k.text: v for k, v in root.pairs}.get("services")
     if node is None:
         raise _Refused(root.line, "has no services:", "write services: [] to deploy nothing to this host")
     if not isinstance(node, _List):
@@ -130,8 +133,10 @@ def _compose(content: bytes) -> _Node:
     if len(content) > SIZE_LIMIT_BYTES:
         raise _Refused(0, f"larger than {SIZE_LIMIT_BYTES} bytes", "a manifest this large is a mistake")
     try:
-        text = content.decode("utf-8")
-        return _Composer().document(yaml.parse(text, yaml.SafeLoader))
+        composer = _Composer()
+        for event in yaml.parse(content.decode("utf-8"), yaml.SafeLoader):
+            composer.take(event)
+        return composer.finish()
     except UnicodeDecodeError as error:
         raise _Refused(content.count(b"\n", 0, error.start) + 1, "is not UTF-8", "save it as UTF-8") from error
     except yaml.MarkedYAMLError as error:
@@ -144,43 +149,52 @@ def _compose(content: bytes) -> _Node:
 class _Composer:
     """Builds nodes from YAML events with a stack of its own, so that no input can exhaust Python's."""
 
-    def document(self, events: "object") -> _Node:
+    def __init__(self) -> None:
+        self._open: list[tuple[int, list[_Node]]] = []
+        self._root: _Node | None = None
+
+    def take(self, event: "yaml.Event") -> None:
         import yaml  # noqa: PLC0415 - see _compose
 
-        open_nodes: list[tuple[int, list[_Node], bool]] = []
-        root: _Node | None = None
-        for event in events:  # type: ignore[attr-defined]  # yaml's stubs call it Any
-            line = event.start_mark.line + 1
-            self._check(event, line, len(open_nodes))
-            done: _Node | None = None
-            if isinstance(event, yaml.ScalarEvent):
-                done = _Scalar(event.value, line)
-            elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-                open_nodes.append((line, [], isinstance(event, yaml.MappingStartEvent)))
-            elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
-                start, nodes, is_map = open_nodes.pop()
-                done = _pairs(nodes, start) if is_map else _List(tuple(nodes), start)
-            elif isinstance(event, yaml.DocumentStartEvent) and root is not None:
-                raise _Refused(line, "holds a second document", "remove the --- line")
-            if done is not None:
-                if open_nodes:
-                    open_nodes[-1][1].append(done)
-                else:
-                    root = done
-        if root is None:
-            raise _Refused(0, "is empty", "fill it in or remove it")
-        return root
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        self._check(event, line)
+        match event:
+            case yaml.ScalarEvent():
+                self._done(_Scalar(event.value, line))
+            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
+                self._open.append((line, []))
+            case yaml.MappingEndEvent():
+                start, nodes = self._open.pop()
+                self._done(_pairs(nodes, start))
+            case yaml.SequenceEndEvent():
+                start, nodes = self._open.pop()
+                self._done(_List(tuple(nodes), start))
+            case _:
+                pass  # where the stream and its documents begin and end says nothing
 
-    def _check(self, event: "Event", line: int, depth: int) -> None:
+    def _done(self, node: _Node) -> None:
+        if self._open:
+            self._open[-1][1].append(node)
+        else:
+            self._root = node
+
+    def finish(self) -> _Node:
+        if self._root is None:
+            raise _Refused(0, "is empty", "fill it in or remove it")
+        return self._root
+
+    def _check(self, event: "yaml.Event", line: int) -> None:
         import yaml  # noqa: PLC0415 - see _compose
 
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise _Refused(line, "uses an anchor or alias", "write the value out")
-        tag = getattr(event, "tag", None)
+        tag: object = getattr(event, "tag", None)
         if tag:
             raise _Refused(line, f"uses the tag {tag}", "write a plain value")
-        if depth > DEPTH_LIMIT:
+        if len(self._open) > DEPTH_LIMIT:
             raise _Refused(line, f"is nested deeper than {DEPTH_LIMIT}", "flatten it")
+        if isinstance(event, yaml.DocumentStartEvent) and self._root is not None:
+            raise _Refused(line, "holds a second document", "remove the --- line")
 
 
 def _pairs(nodes: list[_Node], line: int) -> _Map:

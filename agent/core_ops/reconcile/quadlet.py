@@ -56,22 +56,23 @@ def runtime_unit(name: UnitName, text: UnitText) -> str:
 def references(name: UnitName, text: UnitText) -> tuple[Reference, ...]:
     """Return the Quadlet files that this Quadlet file needs: its networks and named volumes."""
     kind = KINDS[name.suffix]
-    found: list[Reference] = []
-    for a in text.assignments:
-        if a.section != kind.section or kind.form != "quadlet":
-            continue
-        for candidate in _candidates(a.key, a.value):
-            if candidate.endswith((".network", ".volume")):
-                found.append(Reference(candidate, a.line))
-    return tuple(found)
+    if kind.form != "quadlet":
+        return ()
+    return tuple(
+        Reference(candidate, a.line)
+        for a in text.assignments
+        if a.section == kind.section
+        for candidate in _candidates(a.key, a.value)
+        if candidate.endswith((".network", ".volume"))
+    )
 
 
-def _candidates(key: str, value: str) -> tuple[str, ...]:
-    if key in {"Network", "Volume"}:
+def _candidates(setting: str, value: str) -> tuple[str, ...]:
+    if setting in {"Network", "Volume"}:
         return (value.partition(":")[0],)
-    if key == "Mount":
-        options = dict(part.partition("=")[::2] for part in value.split(","))
-        return tuple(options[k] for k in ("source", "src") if k in options)
+    if setting == "Mount":
+        options = (part.partition("=") for part in value.split(","))
+        return tuple(source for key, _, source in options if key in {"source", "src"})
     return ()
 
 

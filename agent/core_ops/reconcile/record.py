@@ -5,7 +5,7 @@ trust needs. They are kept apart because they change at different moments: the a
 ownership before the first write, the status when a run begins and ends.
 """
 
-import datetime
+import datetime as dt
 from typing import Literal
 
 import msgspec
@@ -81,7 +81,7 @@ class Record(Value, frozen=True):
 
 def timestamp(now_s: float) -> str:
     """Return RFC 3339 in UTC, whole seconds."""
-    return datetime.datetime.fromtimestamp(int(now_s), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return dt.datetime.fromtimestamp(int(now_s), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def lifecycle(status: Status | None) -> Lifecycle:

@@ -57,7 +57,7 @@ class _Renderer:
         self.findings: list[Finding] = []
         self._services = tuple(self._selected(layout))
         roots = (f"hosts/{host.name}/", *(f"services/{s.name}/" for s in self._services))
-        self.findings.extend(f for f in layout.findings if f.path.startswith(roots))
+        self.findings.extend(f for f in layout.findings if f.path.startswith(roots) or _stray(f))
 
     def _selected(self, layout: Layout) -> Iterator[ServiceTree]:
         known = {s.name: s for s in layout.services}
@@ -205,3 +205,8 @@ class _Renderer:
                 message = f"refers to {reference.file_name}, which no selected service declares"
                 hint = f"add {reference.file_name} to a selected service, or correct the name"
                 self.findings.append(Finding(path, reference.line, "DanglingReference", message, hint))
+
+
+def _stray(finding: Finding) -> bool:
+    """Whether the refusal is of something outside any service or host: it may have been meant for every host."""
+    return finding.path.count("/") <= 1 and not finding.path.startswith("hosts/")

@@ -138,6 +138,7 @@ class _Reader:
         name = text[1:-1]
         if not text.endswith("]") or not name or "[" in name or "]" in name:
             self._complain(f"“{text[:60]}” is not a section header", "write [Section]")
+            self._section = "?"  # what follows is not at fault
             return
         self._section = name
         if name not in self._sections:
