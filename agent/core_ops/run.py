@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from core_ops.errors import CoreOpsError, Disposition, HostError, SourceError, SourceTreeError, StateError
+from core_ops.errors import CoreOpsError, Disposition, HostError, SourceTreeError, StateError
 from core_ops.ports import Clock, Host, Prover, Reporter, Source, Store
 from core_ops.reconcile import authority, effects, events, judge, record
 from core_ops.reconcile.compare import subjects
@@ -100,6 +100,11 @@ def look(ports: Ports, goal: Goal) -> Outlook:
         return _fallback(ports, goal, remembered, problem)
 
 
+def recall(ports: Ports, goal: Goal, problem: CoreOpsError) -> Outlook:
+    """Return what the host should be by what is already in the local store, without asking the repository."""
+    return _fallback(ports, goal, ports.store.load(), problem)
+
+
 def _initialised(remembered: Record) -> Status:
     if remembered.status is None:
         raise StateError(
@@ -155,7 +160,7 @@ def rendered(files: tuple[TreeFile, ...], goal: Goal, origin: Origin) -> Desired
 def _fallback(ports: Ports, goal: Goal, remembered: Record, problem: CoreOpsError) -> Outlook:
     """Hold the host to the newest revision that was authenticated before, or else to what was applied last."""
     anchor, status = remembered.anchor, _initialised(remembered)
-    if anchor and isinstance(problem, SourceError):
+    if anchor and problem.disposition is Disposition.RETRY:
         known = remembered.last.desired
         same = known is not None and known.source.revision == anchor.commit
         trusted = TrustedRevision(

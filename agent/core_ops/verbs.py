@@ -15,6 +15,7 @@ from core_ops.errors import (
     CoreOpsError,
     Disposition,
     GivenTreeError,
+    LockedError,
     RefusedRevisionError,
     SourceTreeError,
     StateError,
@@ -117,9 +118,12 @@ def plan(arguments: argparse.Namespace) -> int:
     if arguments.source_repo is not None:
         ports, goal, desired, record = _stateless(chosen, arguments)
     else:
-        with held(chosen.path("lock_path")):
-            ports, goal, record = _tracked(chosen)
-            outlook = run.look(ports, goal)
+        ports, goal, record = _tracked(chosen)
+        try:
+            with held(chosen.path("lock_path")):
+                outlook = run.look(ports, goal)
+        except LockedError as locked:  # a long run must not keep anybody from looking
+            outlook = run.recall(ports, goal, locked)
         desired_or_none, problem, record = outlook.desired, outlook.problem, outlook.record
         if desired_or_none is None:
             raise problem or StateError("find a desired state", code="no-desired-state")
@@ -145,9 +149,10 @@ def _show_plan(out: Terminal, planned: Plan, shown: _Shown, record: Record) -> N
 
 
 def _problem_lines(problem: CoreOpsError) -> list[str]:
-    newer = (
-        "the repository was not reached" if problem.disposition is Disposition.RETRY else "a newer revision is refused"
-    )
+    newer = "a newer revision is refused"
+    if problem.disposition is Disposition.RETRY:
+        busy = isinstance(problem, LockedError)
+        newer = "the repository was not asked" if busy else "the repository was not reached"
     lines = [f"✗ {newer}: {problem.message} ({problem.code})", *(f"    {d}" for d in problem.details)]
     return [*lines, f"    next: {problem.hint}", "  The host is held to the last good revision."]
 

@@ -3,10 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+from e2e.site import Site
 
 from core_ops_verify.guest.api import Guest, Options
+from core_ops_verify.guest.box import Bind
 from core_ops_verify.guest.assets import Assets, prepare, prepare_without_agent
 
 
@@ -24,7 +27,7 @@ class MakeGuest:
 
 def _require_root() -> None:
     if os.geteuid() != 0:
-        pytest.skip("guests need root")
+        pytest.fail("guests need root: run ./tests/run, or `pytest -m 'not e2e'` for the rest")
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +68,12 @@ def guest(make_guest: MakeGuest) -> Guest:
 def bare_guest(make_bare_guest: MakeGuest) -> Guest:
     """Return a running guest without the agent."""
     return make_bare_guest()
+
+
+@pytest.fixture
+def site(assets: Assets, tmp_path: Path) -> Iterator[Site]:
+    """Return a guest that tracks a signed repository with three containers, nothing applied yet."""
+    repository = tmp_path / "srv"
+    repository.mkdir()
+    with Guest.create(assets, options=Options(binds=(Bind(repository, "/srv/git"),))) as guest:
+        yield Site(guest, repository)

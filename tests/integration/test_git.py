@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pygit2
 import pytest
 
 from core_ops.errors import CoreOpsError, RefusedRevisionError, SourceError
@@ -172,7 +173,7 @@ def test_an_annotated_tag_of_a_blob_is_malformed(store: GitStore, repo: Repo) ->
 
 
 def test_a_name_of_a_branch_and_a_tag_has_to_be_given_in_full(store: GitStore, repo: Repo) -> None:
-    """git would pick one silently."""
+    """Git would pick one silently."""
     repo.git("tag", "main")
     assert code(store, repo.path) == "ref-ambiguous"
     assert store.fetch(str(repo.path), "refs/heads/main", "").ref == "refs/heads/main"
@@ -287,6 +288,18 @@ def test_files_in_the_store_cannot_bend_what_is_read(store: GitStore, repo: Repo
     assert store.warnings == []
 
 
+def test_what_a_killed_fetch_leaves_does_not_stop_the_next(store: GitStore, repo: Repo, tmp_path: Path) -> None:
+    """Locks of refs, and a ref that lost its content in a power cut."""
+    store.fetch(str(repo.path), "main", "")
+    refs = tmp_path / "store/refs/core-ops"
+    (refs / "candidate.lock").write_text("")
+    repo.commit("two")
+    assert store.fetch(str(repo.path), "main", "").commit == repo.head()
+    (refs / "candidate").write_text("")
+    repo.commit("three")
+    assert store.fetch(str(repo.path), "main", "").commit == repo.head()
+
+
 def _damage(path: Path, how: str) -> None:
     packs = sorted((path / "objects/pack").glob("*.pack"))
     for pack in packs:
@@ -359,11 +372,12 @@ def test_a_file_of_100_mb_is_named_without_being_read(repo: Repo, tmp_path: Path
     repo.write("services/web/large", bytes(100 << 20))
     repo.commit("large")
     script = (
-        "import sys, pathlib, resource; from core_ops.host.git import GitStore\n"
+        "import sys, pathlib; from core_ops.host.git import GitStore\n"
         "store = GitStore(pathlib.Path(sys.argv[1]))\n"
         "revision = store.fetch(sys.argv[2], 'main', '')\n"
         "print([f.kind for f in store.tree(revision.commit)])\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)"
+        "status = pathlib.Path('/proc/self/status').read_text()\n"
+        "print(int(status.split('VmHWM:')[1].split()[0]) >> 10)"
     )
     command: list[str | Path] = [sys.executable, "-c", script, tmp_path / "other", repo.path]
     kinds, peak_mib = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
@@ -458,6 +472,35 @@ def test_a_repository_of_another_user_can_be_fetched(store: GitStore, repo: Repo
             os.chown(path, 12345, 12345, follow_symlinks=False)
     assert store.fetch(str(repo.path), "main", "").commit
     assert store.provenance(repo.path).revision != "(stateless)"
+
+
+def test_a_store_of_another_user_is_not_used(store: GitStore, repo: Repo, tmp_path: Path) -> None:
+    """Whoever owns it could change what is read from it."""
+    store.fetch(str(repo.path), "main", "")
+    repo.commit("two")
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "store", 12345, 12345)
+        assert code(store, repo.path) == "store-unusable"
+        os.chown(tmp_path / "store", 0, 0)
+    assert store.fetch(str(repo.path), "main", "").commit == repo.head()
+
+
+def test_the_library_is_new_enough() -> None:
+    """Older ones have published memory faults in what reads from the network; it is bundled, so nobody else updates it."""
+    assert tuple(int(part) for part in pygit2.LIBGIT2_VERSION.split(".")) >= (1, 9, 7)
+
+
+def test_the_library_is_imported_where_openssl_has_no_certificates(repo: Repo, tmp_path: Path) -> None:
+    """As in an interpreter that was built for another distribution; the environment stays as it was."""
+    script = (
+        "import os, sys, pathlib; from core_ops.host.git import GitStore\n"
+        "before = dict(os.environ)\n"
+        "GitStore(pathlib.Path(sys.argv[1])).fetch(sys.argv[2], 'main', '')\n"
+        "assert dict(os.environ) == before and 'pygit2' in sys.modules"
+    )
+    for environment in ({"SSL_CERT_FILE": "/nonexistent", "SSL_CERT_DIR": "/nonexistent"}, {}):
+        command: list[str | Path] = [sys.executable, "-c", script, tmp_path / "other", repo.path]
+        subprocess.run(command, env=environment, check=True)
 
 
 def test_no_process_and_no_descriptor_is_left(store: GitStore, repo: Repo) -> None:

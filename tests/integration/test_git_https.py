@@ -47,9 +47,9 @@ def repo(tmp_path: Path, key: Key) -> Repo:
 
 
 @pytest.fixture
-def server(tmp_path: Path, repo: Repo, certificate: tuple[Path, Path]) -> Iterator[HttpsGitServer]:
+def server(repo: Repo, certificate: tuple[Path, Path]) -> Iterator[HttpsGitServer]:
     """A server of that repository."""
-    with HttpsGitServer(tmp_path / "srv", certificate) as server:
+    with HttpsGitServer(repo.path.parent, certificate) as server:
         yield server
 
 
@@ -151,7 +151,7 @@ def test_a_branch_that_was_removed_is_missed(store: GitStore, repo: Repo, server
     assert failure(store, url, tip).code == "ref-missing"
 
 
-def test_a_server_of_another_ca_is_refused(tmp_path: Path, repo: Repo, server: HttpsGitServer) -> None:
+def test_a_server_of_another_ca_is_refused(tmp_path: Path, server: HttpsGitServer) -> None:
     """With a CA file of one's own and with the usual ones; nothing is stored."""
     other = CertificateAuthority(tmp_path / "other", "other-ca")
     for file in (other.file, None):
@@ -161,7 +161,7 @@ def test_a_server_of_another_ca_is_refused(tmp_path: Path, repo: Repo, server: H
 
 
 def test_a_ca_file_replaces_the_usual_ones_even_if_the_environment_names_more(
-    tmp_path: Path, repo: Repo, server: HttpsGitServer, ca: CertificateAuthority
+    tmp_path: Path, server: HttpsGitServer, ca: CertificateAuthority
 ) -> None:
     """Only the named file decides."""
     other = CertificateAuthority(tmp_path / "other", "other-ca")
@@ -182,8 +182,9 @@ def test_a_ca_file_replaces_the_usual_ones_even_if_the_environment_names_more(
 
 
 @pytest.mark.parametrize(("host", "days"), [("git.example.com", 30), ("127.0.0.1", -1)])
+@pytest.mark.usefixtures("repo")
 def test_a_wrong_name_or_an_expired_certificate_is_refused(
-    store: GitStore, tmp_path: Path, repo: Repo, ca: CertificateAuthority, host: str, days: int
+    store: GitStore, tmp_path: Path, ca: CertificateAuthority, host: str, days: int
 ) -> None:
     """The CA alone does not make a server the right one."""
     with HttpsGitServer(tmp_path / "srv", ca.issue(host, days)) as server:
@@ -191,7 +192,7 @@ def test_a_wrong_name_or_an_expired_certificate_is_refused(
 
 
 def test_an_unchanged_remote_with_a_bad_certificate_is_not_recognised(
-    store: GitStore, tmp_path: Path, repo: Repo, server: HttpsGitServer
+    store: GitStore, tmp_path: Path, server: HttpsGitServer
 ) -> None:
     """The quick look checks the server as the long one does."""
     url = f"{server.url}/hosts/.git"
@@ -217,7 +218,7 @@ def test_a_server_that_is_down_fails_at_once(store: GitStore) -> None:
 
 @pytest.mark.parametrize(("answer", "pause_s"), [(b"", 0.0), (b"\x16\x03\x03\x20\x00" + bytes(8192), 0.1)])
 def test_a_server_that_stalls_or_drips_is_left_at_the_deadline(
-    tmp_path: Path, repo: Repo, server: HttpsGitServer, ca: CertificateAuthority, answer: bytes, pause_s: float
+    tmp_path: Path, server: HttpsGitServer, ca: CertificateAuthority, answer: bytes, pause_s: float
 ) -> None:
     """With and without something fetched before; libgit2's own limits are per read."""
     tip = GitStore(tmp_path / "store", ca.file, 20).fetch(f"{server.url}/hosts/.git", "main", "").commit
@@ -265,6 +266,16 @@ def test_a_login_works_from_the_url_and_is_never_shown(
     assert not any(b"s3cret" in content for content in kept)
 
 
+def test_proxies_of_the_environment_are_not_asked(
+    store: GitStore, repo: Repo, server: HttpsGitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sets them would see what is fetched; a proxy is a setting of its own."""
+    for name in ("https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    tip = store.fetch(f"{server.url}/hosts/.git", "main", "").commit
+    assert store.fetch(f"{server.url}/hosts/.git", "main", tip).commit == repo.head()
+
+
 def test_a_redirect_to_plain_http_is_not_followed(store: GitStore, certificate: tuple[Path, Path]) -> None:
     """Not a byte goes out unencrypted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -306,7 +317,7 @@ def test_an_unfolding_pack_ends_at_the_memory_limit(
 
 
 def test_a_download_above_the_cap_is_refused(
-    store: GitStore, repo: Repo, server: HttpsGitServer, monkeypatch: pytest.MonkeyPatch
+    store: GitStore, server: HttpsGitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While it is coming in, not after."""
     monkeypatch.setattr("core_ops.host.git.MAX_DOWNLOAD_OBJECTS", 2)

@@ -108,7 +108,7 @@ def test_an_unsigned_commit_or_tag_is_unsigned_even_beside_a_signed_one(keys: di
 
 
 def test_a_tag_under_another_name_is_refused(keys: dict[str, Key], repo: Repo) -> None:
-    """git's own verify-tag accepts this."""
+    """Git's own verify-tag accepts this."""
     commit = repo.commit("for a tag")
     tag = repo.tag("v1", keys["ed25519"])
     assert code(candidate(repo, commit, "refs/tags/v2", tag)) == "tag-name-mismatch"

@@ -1,5 +1,4 @@
-"""Whatever bytes come from a remote or a file, the answer is a value or one of our own errors, and nothing is
-forged."""
+"""Whatever bytes come in, the answer is a value or one of our own errors, and nothing is forged."""
 
 import base64
 import functools

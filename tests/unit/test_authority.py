@@ -118,7 +118,7 @@ def test_nobody_listed_trusts_nobody() -> None:
 def test_a_key_that_may_not_sign_commits_is_refused() -> None:
     """Whether its line or its signature says so."""
     assert refused(candidate(), msgspec.structs.replace(ALICE, namespaces=("file",))) == "wrong-namespace"
-    assert accept(candidate(), msgspec.structs.replace(ALICE, namespaces=()))
+    assert accept(candidate(), msgspec.structs.replace(ALICE, namespaces=())).signer == "alice"
     of = candidate()
     with pytest.raises(RefusedRevisionError) as refusal:
         authority.authenticate(of, proof(of, namespace="file"), (ALICE,), ANCHOR, "", NOW)
@@ -139,7 +139,7 @@ def test_an_expired_key_is_refused_by_the_signed_time() -> None:
 
 
 def test_backdating_below_the_anchor_is_useless() -> None:
-    """git accepts an expired key at whatever time its commit claims."""
+    """Git accepts an expired key at whatever time its commit claims."""
     limited = msgspec.structs.replace(ALICE, valid_before=T0 - 100)
     assert refused(candidate(T0 - 200), limited) == "expired-key"
     assert accept(candidate(T0 - 200)).committer_time == T0

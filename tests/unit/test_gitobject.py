@@ -60,7 +60,7 @@ def test_root_and_merge_commits_have_their_parents_in_order() -> None:
 
 
 def test_empty_message_is_allowed() -> None:
-    """git can make such commits."""
+    """Git can make such commits."""
     assert parse_commit(PLAIN.removesuffix("message\n").encode()).payload.endswith(b"\n\n")
 
 
@@ -123,7 +123,7 @@ def test_tag_with_an_empty_message_can_be_signed() -> None:
 
 
 def test_armor_that_does_not_start_a_line_is_message() -> None:
-    """git does not see a signature there either."""
+    """Git does not see a signature there either."""
     assert parse_tag((TAG + "x" + ARMOR).encode()).signature == b""
 
 

@@ -21,7 +21,8 @@ def read(tree: Tree) -> tuple[TreeFile, ...]:
         assert isinstance(node, bytes)
         return node
 
-    return collect("tree", tree, Reader(children, len, content))
+    top: bytes | Tree = tree
+    return collect("tree", top, Reader(children, len, content))
 
 
 def refused(tree: Tree) -> RefusedRevisionError:

@@ -6,9 +6,9 @@ them.
 
 import os
 import stat
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
 
 from core_ops.errors import NotADirectoryGivenError, SourceError
 from core_ops.reconcile import sourcetree
@@ -17,8 +17,14 @@ from core_ops.reconcile.sourcetree import Child, Reader
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # non-blocking: a FIFO must not hang the run
+_CHUNK_BYTES = 1 << 16
 
-_Parts = tuple[bytes, ...]
+
+class _Entry(NamedTuple):
+    """The way from the top, and the size found there."""
+
+    parts: tuple[bytes, ...]
+    size: int = 0
 
 
 def read_tree(path: Path) -> tuple[TreeFile, ...]:
@@ -33,7 +39,7 @@ def read_tree(path: Path) -> tuple[TreeFile, ...]:
         RefusedRevisionError: `bad-tree`, `limit-exceeded`.
     """
     try:
-        root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise NotADirectoryGivenError(
             f"open source directory {path}: {error.strerror}",
@@ -41,53 +47,65 @@ def read_tree(path: Path) -> tuple[TreeFile, ...]:
             hint="name a directory that holds services/ and hosts/",
         ) from error
     try:
-        top: _Parts = ()
-        return sourcetree.collect(f"directory {path}", top, _reader(root))
+        with _Tree(top) as tree:
+            return sourcetree.collect(f"directory {path}", _Entry(()), Reader(tree.children, tree.size, tree.read))
     except OSError as error:
         raise SourceError(
             f"read source directory {path}: {error.strerror}",
             code="unreadable",
             hint="check who may read the directory and whether something else is changing it",
         ) from error
-    finally:
-        os.close(root)
 
 
-def _reader(root: int) -> Reader[_Parts]:
-    def children(parts: _Parts) -> list[Child[_Parts]]:
-        with _opened(root, parts, _DIRECTORY) as directory, os.scandir(directory) as entries:
+class _Tree:
+    """A directory held open, and the one of its directories that is being read."""
+
+    def __init__(self, top: int) -> None:
+        self._top = top
+        self._current = os.dup(top)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._current)
+        os.close(self._top)
+
+    def children(self, directory: _Entry) -> list[Child[_Entry]]:
+        """Go to a directory, one component at a time, and return what it holds, sorted."""
+        self._go(os.dup(self._top))
+        for part in directory.parts:
+            self._go(os.open(part, _DIRECTORY, dir_fd=self._current))
+        with os.scandir(self._current) as entries:
             names = sorted(os.fsencode(entry.name) for entry in entries)
-            return [_child(directory, (*parts, name)) for name in names]
+        return [self._child((*directory.parts, name)) for name in names]
 
-    def size(parts: _Parts) -> int:
-        with _opened(root, parts[:-1], _DIRECTORY) as directory:
-            return os.stat(parts[-1], dir_fd=directory, follow_symlinks=False).st_size
+    def size(self, file: _Entry) -> int:
+        """Return the size that was found with the name."""
+        return file.size
 
-    def read(parts: _Parts) -> bytes:
-        with _opened(root, parts, _FILE) as file, open(file, "rb", closefd=False) as stream:
-            return stream.read(sourcetree.MAX_FILE_BYTES + 1)
+    def read(self, file: _Entry) -> bytes:
+        """Return the content of a file of the directory last listed, and a byte more than a file may have."""
+        descriptor = os.open(file.parts[-1], _FILE, dir_fd=self._current)
+        try:
+            content = b""
+            while len(content) <= sourcetree.MAX_FILE_BYTES and (more := os.read(descriptor, _CHUNK_BYTES)):
+                content += more
+        finally:
+            os.close(descriptor)
+        return content
 
-    return Reader(children, size, read)
+    def _go(self, directory: int) -> None:
+        os.close(self._current)
+        self._current = directory
 
-
-def _child(directory: int, parts: _Parts) -> Child[_Parts]:
-    mode = os.stat(parts[-1], dir_fd=directory, follow_symlinks=False).st_mode
-    if stat.S_ISDIR(mode):
-        return Child(parts[-1], "directory", parts)
-    if stat.S_ISREG(mode):
-        return Child(parts[-1], "file", parts, bool(mode & stat.S_IXUSR))
-    return Child(parts[-1], "symlink" if stat.S_ISLNK(mode) else "special", parts)
-
-
-@contextmanager
-def _opened(root: int, parts: _Parts, flags: int) -> Generator[int]:
-    """Yield a descriptor of the entry, reached from the root one component at a time."""
-    current = os.dup(root)
-    try:
-        for index, part in enumerate(parts):
-            following = os.open(part, flags if index == len(parts) - 1 else _DIRECTORY, dir_fd=current)
-            os.close(current)
-            current = following
-        yield current
-    finally:
-        os.close(current)
+    def _child(self, parts: tuple[bytes, ...]) -> Child[_Entry]:
+        found = os.stat(parts[-1], dir_fd=self._current, follow_symlinks=False)
+        entry, mode = _Entry(parts, found.st_size), found.st_mode
+        if stat.S_ISDIR(mode):
+            return Child(parts[-1], "directory", entry)
+        if stat.S_ISREG(mode):
+            return Child(parts[-1], "file", entry, bool(mode & stat.S_IXUSR))
+        return Child(parts[-1], "symlink" if stat.S_ISLNK(mode) else "special", entry)

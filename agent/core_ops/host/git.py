@@ -105,7 +105,8 @@ class GitStore:
             return gitread.revision(repository, served, object_id, anchor, _Objects(store))
 
         revision = self._taken(take)
-        nameless = msgspec.structs.replace(revision, repository="")
+        tip = revision.commit
+        nameless = msgspec.structs.replace(revision, repository="", parents={tip: revision.parents[tip]})
         _write(self._path / "tip.json", msgspec.json.encode(Tip(_asked(repository, ref), nameless)))
         return revision
 
@@ -209,6 +210,8 @@ def _prepare(store: Path) -> int:
         for entry in [*store.iterdir(), *(store / "objects/info").iterdir()]:
             if entry.name not in _OURS:
                 shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        for lock in (store / "refs").rglob("*.lock"):  # of a fetch that was killed; nobody else will take it away
+            lock.unlink()
         packs = 0
         for entry in (store / "objects/pack").iterdir():
             if not entry.name.startswith("pack-"):

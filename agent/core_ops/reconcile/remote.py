@@ -127,7 +127,7 @@ def ls_refs_head(where: Remote, length: int) -> bytes:
     login = base64.b64encode(unquote_to_bytes(where.userinfo)).decode()
     lines = [
         f"POST {where.path}/git-upload-pack HTTP/1.0",
-        f"Host: {where.host}:{where.port}",
+        f"Host: {f'[{where.host}]' if ':' in where.host else where.host}:{where.port}",
         "User-Agent: git/core-ops",
         "Git-Protocol: version=2",
         "Content-Type: application/x-git-upload-pack-request",
@@ -169,6 +169,7 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
     ("could not find repository", "not-a-repository", "check the path: no git repository is there"),
     ("not a repository", "not-a-repository", "check the path: no git repository is there"),
     ("object format", "unsupported-repository", "the repository uses SHA-256; only SHA-1 repositories can be fetched"),
+    ("is not owned by", "store-unusable", "give the store back to the user that the agent runs as, or remove it"),
     ("out of memory", "limit-exceeded", "the repository is larger than a fetch may be; remove large files from it"),
     ("file too large", "limit-exceeded", "the repository is larger than a fetch may be; remove large files from it"),
     ("no space left", "disk-full", "make room where the agent keeps its state"),

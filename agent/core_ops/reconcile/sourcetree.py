@@ -35,7 +35,7 @@ class Child(NamedTuple, Generic[Handle]):
 
 
 class Reader(NamedTuple, Generic[Handle]):
-    """How to look into one kind of tree. `size` is asked before `read`."""
+    """How to look into one kind of tree. `size` is asked before `read`, both right after the `children` they are of."""
 
     children: Callable[[Handle], Iterable[Child[Handle]]]
     size: Callable[[Handle], int]
@@ -54,22 +54,24 @@ def collect(origin: str, root: Handle, reader: Reader[Handle]) -> tuple[TreeFile
         RefusedRevisionError: `bad-tree` for a name, `limit-exceeded` for too much of something.
     """
     found: list[TreeFile] = []
-    waiting = [(child, child.name.decode()) for child in reader.children(root) if child.name.decode("latin-1") in ROOTS]
-    entries = len(waiting)
-    total = 0
-    while waiting:
-        child, path = waiting.pop()
-        if child.kind != "directory":
+    waiting: list[tuple[Child[Handle], str]] = []
+    inside = [(child, child.name.decode()) for child in reader.children(root) if child.name.decode("latin-1") in ROOTS]
+    entries = total = 0
+    while True:
+        entries += len(inside)
+        for child, path in inside:  # files at once, while their directory is at hand; directories later
+            _limit(origin, path, entries, MAX_ENTRIES, "entries")
+            if child.kind == "directory":
+                waiting.append((child, path))
+                continue
             found.append(_file(child, path, reader))
             total += len(found[-1].content)
             _limit(origin, path, total, MAX_TOTAL_BYTES, "bytes of content")
-            continue
+        if not waiting:
+            return tuple(sorted(found, key=lambda file: file.path))
+        child, path = waiting.pop()
         _limit(origin, path, path.count("/") + 1, MAX_DEPTH, "levels of directories")
         inside = _checked(origin, path, reader.children(child.handle))
-        entries += len(inside)
-        _limit(origin, path, entries, MAX_ENTRIES, "entries")
-        waiting.extend(inside)
-    return tuple(sorted(found, key=lambda file: file.path))
 
 
 def _file(child: Child[Handle], path: str, reader: Reader[Handle]) -> TreeFile:
