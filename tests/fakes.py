@@ -137,6 +137,7 @@ class FakeHost:
         if job.verb in {"stop", "restart"}:
             self._stop(job.unit)
         if job.verb in {"start", "restart"}:
+            self._lazily(job.unit)
             if job.unit not in self.loaded or job.unit in self.refuses_to_start:
                 return (Failure(job.object, job.unit, "applying", "failed"),)
             self._start(job.unit)
@@ -202,7 +203,14 @@ class FakeHost:
         content, mode = self.files[path]
         return FileState(path, "file", content, mode)
 
+    def _lazily(self, unit: str) -> None:
+        """Read a native unit that nobody asked about before, as systemd does; a generated one needs the generators."""
+        path = f"{self.directories.systemd}/{unit}"
+        if unit not in self.loaded and path in self.files and self._unit_of(path) == unit:
+            self.loaded[unit] = self._load(path, unit, {})
+
     def _unit(self, unit: str) -> UnitState:
+        self._lazily(unit)
         loaded = self.loaded.get(unit)
         if loaded is None:  # its file is gone, but what was started from it goes on
             up = unit in self.running
@@ -243,6 +251,7 @@ class FakeSource:
     """A repository whose tip is set by the test; None means that it can't be reached."""
 
     def __init__(self) -> None:
+        self.warnings: list[str] = []
         self.tip: UntrustedRevision | None = None
         self.trees: dict[str, tuple[TreeFile, ...]] = {}
 

@@ -32,7 +32,7 @@ def pin_of(asked: Enrolment) -> Pin:
         UsageError: it makes no sense.
         SourceError: the repository's transport is not one that is allowed, or the ref is a commit.
     """
-    remote.parse_repository(asked.repository)
+    without_secrets(asked.repository)
     remote.ref_names(asked.ref)
     if asked.anchor and not is_commit(asked.anchor):
         raise UsageError(
@@ -47,6 +47,21 @@ def pin_of(asked: Enrolment) -> Pin:
         signers=asked.signers,
         introduction=asked.anchor or "first-use",
     )
+
+
+def without_secrets(repository: str) -> None:
+    """Refuse a repository URL that carries credentials: it is stored and shown where anybody may read it.
+
+    Raises:
+        UsageError: `credentials-in-url`.
+        SourceError: the transport is not one that is allowed.
+    """
+    if remote.parse_repository(repository).userinfo:
+        raise UsageError(
+            f"track {repository}: a URL with credentials would be stored and shown",
+            code="credentials-in-url",
+            hint="take the user and password out of the URL",
+        )
 
 
 def recorded(store: Store, pin: Pin, *, force: bool) -> Record:

@@ -10,7 +10,12 @@ from core_ops.reconcile.record import Record
 
 
 class Source(Protocol):
-    """A repository, and the local store that keeps what was fetched from it."""
+    """A repository, and the local store that keeps what was fetched from it.
+
+    `warnings` holds what a person may want to know of the fetches so far (`store-rebuilt: ...`).
+    """
+
+    warnings: list[str]
 
     def fetch(self, repository: str, ref: str, anchor: str) -> UntrustedRevision:
         """Return what the remote says `ref` is, with all objects in the local store.

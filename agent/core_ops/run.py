@@ -88,8 +88,10 @@ def look(ports: Ports, goal: Goal) -> Outlook:
         candidate = ports.source.fetch(
             status.desired_state.repository,
             status.desired_state.requested_ref,
-            remembered.anchor.commit if remembered.anchor else "",
+            remembered.anchor.commit if remembered.anchor else goal.trust.introduction,
         )
+        for warning in ports.source.warnings:
+            ports.reporter.report(events.Warned(warning))
         heard = record.observed(status, candidate.commit, ports.clock.now_s())
         remembered = msgspec.structs.replace(remembered, status=heard)
         trusted = _authenticate(ports, goal, candidate, remembered)

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from core_ops import __version__
-from core_ops.enrol import Enrolment, begun, pin_of
+from core_ops.enrol import Enrolment, begun, pin_of, without_secrets
 from core_ops.errors import HostError, SettingsError
 from core_ops.host import directory, files, systemd, trust
 from core_ops.host.git import GitStore
@@ -168,6 +168,7 @@ def tracked_trust(settings: Settings, known: Record) -> tuple[Trust, Record]:
         pin = pin_of(Enrolment(*asked, settings.get("signers_file"), "", unsigned=False))
     if pin is None:
         return Trust("simple", (), ""), known
+    without_secrets(pin.repository)
     for given, meant, name in zip(asked, (pin.repository, pin.ref), ("CORE_OPS_REPO", "CORE_OPS_REV"), strict=True):
         if given and given != meant:
             raise _contradiction(settings, f"{name} says {given}, but this host tracks {meant}")

@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from e2e.site import Site
 
 from core_ops_verify.guest.api import Guest, Options
-from core_ops_verify.guest.box import Bind
 from core_ops_verify.guest.assets import Assets, prepare, prepare_without_agent
+from core_ops_verify.guest.box import Bind
+from e2e.site import Site
 
 
 class MakeGuest:

@@ -5,10 +5,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from repos import Key, Repo, make_key
-
 from core_ops_verify.guest.api import Guest
 from core_ops_verify.guest.inside import Finished
+from repos import Key, Repo, make_key
 
 UNITS = Path(__file__).parents[2] / "units" / "systemd"
 

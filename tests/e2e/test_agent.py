@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from e2e.site import THREE, Site, container
 from repos import make_key
 
@@ -142,7 +143,7 @@ def test_what_left_the_repository_leaves_the_host(site: Site) -> None:
 
 @pytest.mark.parametrize("case", ["unsigned", "unknown-key", "not-a-descendant"])
 def test_an_untrusted_revision_changes_nothing_and_stops_nothing(site: Site, case: str) -> None:
-    """It is refused with its code, nothing changes, drift from the last good revision is still repaired, and a good one heals."""
+    """It is refused with its code; nothing changes but drift, which is still repaired; and a good revision heals."""
     first = site.start()
     good = site.commit({"services/two/two.container": container("two", image=2)})
     site.agent()

@@ -1,14 +1,14 @@
-"""Whatever is wrong with the repository, the network or the host: one clear error, nothing changed, and the next good run works."""
+"""Whatever is wrong with repository, network or host: one clear error, nothing changed, and the next good run works."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e.conftest import MakeGuest
-from e2e.site import THREE, Site, container
 
 from core_ops_verify.guest.api import Options
 from core_ops_verify.guest.box import Bind
+from e2e.conftest import MakeGuest
+from e2e.site import THREE, Site, container
 
 pytestmark = pytest.mark.e2e
 

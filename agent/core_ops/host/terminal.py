@@ -17,6 +17,7 @@ from core_ops.reconcile.events import (
     RunFinished,
     RunStarted,
     SourceUnavailable,
+    Warned,
     effect_words,
 )
 from core_ops.reconcile.words import plan_lines
@@ -64,6 +65,8 @@ def _lines(event: Event) -> tuple[str, ...]:
             return (f"  ✓ {action} {target}",)
         case RevisionAuthenticated():
             return (f"authenticated {event.revision[:8]}, signed by {event.signer or 'nobody'}",)
+        case Warned():
+            return (f"note: {event.message}",)
         case SourceUnavailable() | RevisionRefused() | RunStarted() | Planned() | Failed() | RunFinished():
             return ()  # the plan, the failures and the summary are shown whole, elsewhere
 

@@ -36,6 +36,12 @@ class SourceUnavailable(Value, frozen=True):
     hint: str
 
 
+class Warned(Value, frozen=True):
+    """Something was mended on the way that a person may want to know of."""
+
+    message: str
+
+
 class RevisionAuthenticated(Value, frozen=True):
     """A revision was accepted for the first time."""
 
@@ -85,7 +91,15 @@ class RunFinished(Value, frozen=True):
 
 
 Event = (
-    RunStarted | SourceUnavailable | RevisionAuthenticated | RevisionRefused | Planned | Changed | Failed | RunFinished
+    RunStarted
+    | SourceUnavailable
+    | Warned
+    | RevisionAuthenticated
+    | RevisionRefused
+    | Planned
+    | Changed
+    | Failed
+    | RunFinished
 )
 
 
@@ -101,6 +115,7 @@ class JournalEntry(Value, frozen=True):
 MESSAGE_IDS: dict[type, str] = {
     RunStarted: "3d760df54ee3438ab13f1a4a1191cfab",
     SourceUnavailable: "be84303dc79d4896b6ec72db8116fbce",
+    Warned: "ec07eb9b18bc4b5588ff0810e8adf587",
     RevisionAuthenticated: "56d5dfb9e170457ca9e0736654fca676",
     RevisionRefused: "ac14d59ee3ba465c82a91e83b0a850f7",
     Planned: "85022cb7bc9440b28e5ac6b49805894c",
@@ -136,7 +151,7 @@ def _told(event: Event) -> tuple[int, str, dict[str, str]]:
     match event:
         case RunStarted() | RunFinished() | Planned():
             return _told_of_run(event)
-        case SourceUnavailable() | RevisionAuthenticated() | RevisionRefused():
+        case SourceUnavailable() | Warned() | RevisionAuthenticated() | RevisionRefused():
             return _told_of_source(event)
         case Changed():
             return _changed(event)
@@ -163,12 +178,14 @@ def _told_of_run(event: RunStarted | Planned | RunFinished) -> tuple[int, str, d
 
 
 def _told_of_source(
-    event: SourceUnavailable | RevisionAuthenticated | RevisionRefused,
+    event: SourceUnavailable | Warned | RevisionAuthenticated | RevisionRefused,
 ) -> tuple[int, str, dict[str, str]]:
     match event:
         case SourceUnavailable():
             message = f"{event.message}; going on with the last authenticated revision"
             return _WARNING, message, {"REPOSITORY": event.repository, "CODE": event.code, "HINT": event.hint}
+        case Warned():
+            return _WARNING, event.message, {}
         case RevisionAuthenticated():
             message = f"authenticated {event.revision[:8]} ({event.ref}), signed by {event.signer or 'nobody'}"
             return _NOTICE, message, {"REVISION": event.revision, "SIGNER": event.signer, "KEY": event.key}

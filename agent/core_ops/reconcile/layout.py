@@ -102,9 +102,12 @@ class _Reader:
         if top not in {"services", "hosts"} or any(part in {"", ".", ".."} for part in rest):
             self._refuse(file, "ConfigEscape", "lies outside services/ and hosts/", "move it below one of them")
             return
-        if not rest or rest[0].startswith((".", "_")) or (len(rest) == 1 and _is_note(rest[0])):
+        if not rest:
+            if self._usable(file):
+                self._refuse(file, "WrongKind", "is a file", f"make it a directory: {top}/<name>/")
+        elif rest[0].startswith((".", "_")) or (len(rest) == 1 and _is_note(rest[0])):
             return
-        if len(rest) == 1:
+        elif len(rest) == 1:
             self._refuse(file, "WrongKind", f"is a file directly below {top}/", f"move it into {top}/<name>/")
         elif not NAME.match(rest[0]) or rest[0] in {"overrides", *_TYPED}:
             self._refuse(file, "ReservedName", f"“{rest[0]}” cannot name a {top[:-1]}", "use letters, digits, . _ -")

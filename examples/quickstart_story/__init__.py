@@ -1,0 +1,1 @@
+"""The story behind `examples/quickstart`: one guest, one signed repository, and what the agent makes of both."""

@@ -1,0 +1,115 @@
+"""What any host port must do, as a script of changes and looks: the fake and the real machine have to tell the same story.
+
+Runs inside a test with the fake, and by itself inside a guest with the real adapters; it may import nothing but the agent.
+"""
+
+import json
+
+from core_ops.ports import Host
+from core_ops.reconcile.compare import Subjects
+from core_ops.reconcile.model import (
+    Effect,
+    FileState,
+    Obj,
+    Observed,
+    Owned,
+    Plan,
+    ReloadManager,
+    RemoveFile,
+    SetEnablement,
+    Source,
+    UnitJob,
+    WriteFile,
+)
+
+UNITS = "/etc/systemd/system"
+CONFIG = "/etc/contract/app.conf"
+PATHS = (CONFIG, *(f"{UNITS}/contract-{n}" for n in ("a.service", "b.service", "o.service", "t.timer")))
+NAMES = tuple(p.rpartition("/")[2] for p in PATHS[1:])
+TEXTS = {
+    "contract-a.service": "[Service]\nEnvironmentFile=/etc/contract/app.conf\nExecStart=/bin/sleep inf\n"
+    "[Install]\nWantedBy=multi-user.target\n",
+    "contract-b.service": "[Unit]\nRequires=contract-a.service\nAfter=contract-a.service\n"
+    "[Service]\nExecStart=/bin/sleep inf\n",
+    "contract-o.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
+    "contract-t.timer": "[Timer]\nOnCalendar=yearly\nUnit=contract-o.service\n[Install]\nWantedBy=timers.target\n",
+}
+_OBJECT = Obj("service", "contract")
+
+
+def _write(path: str, content: bytes, expected: FileState) -> WriteFile:
+    return WriteFile(_OBJECT, path, content, 0o644, expected)
+
+
+def _plan(effects: tuple[Effect, ...]) -> Plan:
+    owned = tuple(Owned(p, _OBJECT, "") for p in PATHS)
+    return Plan(Source("x"), None, "h", (), effects, (), owned, owned, (), ())
+
+
+def _job(verb: str, *names: str) -> tuple[Effect, ...]:
+    return tuple(UnitJob(verb, n, _OBJECT) for n in names)  # type: ignore[arg-type]  # one of the contract's verbs
+
+
+def _told(observed: Observed) -> dict[str, list[object]]:
+    files: dict[str, list[object]] = {f.path: [f.kind, f.content.decode(), f.mode] for f in observed.files}
+    units: dict[str, list[object]] = {
+        u.unit: [u.load, u.active, u.enabled == "enabled", u.needs_reload, u.result] for u in observed.units
+    }
+    return files | units
+
+
+def story(host: Host) -> list[object]:
+    """Play the script on a host that has none of these units, and return what was seen after each step."""
+    seen: list[object] = []
+
+    def look() -> Observed:
+        observed = host.observe(Subjects(PATHS, NAMES))
+        seen.append(_told(observed))
+        return observed
+
+    def do(*effects: Effect) -> None:
+        host.stage(_plan(effects))
+        for effect in effects:
+            failures = host.carry_out((effect,))
+            seen.append([[f.unit, f.phase] for f in failures])
+
+    before = {f.path: f for f in look().files}
+    do(
+        _write(CONFIG, b"V=1\n", before[CONFIG]),
+        *(_write(f"{UNITS}/{n}", t.encode(), before[f"{UNITS}/{n}"]) for n, t in TEXTS.items()),
+    )
+    look()
+    do(SetEnablement("reenable", "contract-a.service", _OBJECT), ReloadManager(NAMES))
+    look()
+    seen.append([f.unit for f in host.carry_out(_job("start", "contract-a.service", "contract-b.service"))])
+    host.carry_out(_job("start", "contract-t.timer"))
+    look()
+    host.carry_out(_job("start", "contract-o.service"))
+    look()
+    host.carry_out(_job("stop", "contract-a.service"))  # takes b down, which requires it
+    look()
+    host.carry_out(_job("restart", "contract-b.service"))  # brings both up
+    now = {f.path: f for f in look().files}
+    path = f"{UNITS}/contract-a.service"
+    do(_write(path, TEXTS["contract-a.service"].encode() + b"# changed\n", now[path]))
+    look()
+    do(ReloadManager(NAMES))
+    look()
+    host.carry_out(_job("stop", "contract-t.timer", "contract-b.service", "contract-a.service"))
+    do(SetEnablement("disable", "contract-a.service", _OBJECT), *(RemoveFile(_OBJECT, p) for p in PATHS))
+    do(ReloadManager(()))
+    look()
+    seen.append([f.unit for f in host.carry_out(_job("start", "contract-b.service"))])  # there is no such unit any more
+    return seen
+
+
+def main() -> None:
+    """Play the script on this machine and print what was seen."""
+    from core_ops.reconcile.model import Directories  # noqa: PLC0415 - only by itself
+    from core_ops.wiring import LocalHost  # noqa: PLC0415
+
+    print(json.dumps(story(LocalHost(Directories()))))
+
+
+if __name__ == "__main__":
+    main()
