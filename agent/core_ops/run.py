@@ -98,7 +98,7 @@ def look(ports: Ports, goal: Goal) -> Outlook:
         remembered = msgspec.structs.replace(remembered, anchor=authority.anchored(trusted))
         return Outlook(_desired(ports, goal, trusted, remembered.last), remembered, None)
     except CoreOpsError as problem:
-        _tell(ports, status, problem)
+        _tell(ports, _initialised(remembered), problem)
         return _fallback(ports, goal, remembered, problem)
 
 
@@ -188,7 +188,8 @@ def _tell(ports: Ports, status: Status, problem: CoreOpsError) -> None:
         ports.reporter.report(events.SourceUnavailable(repository, problem.code, problem.message, problem.hint))
     else:
         message = "; ".join((problem.message, *problem.details))
-        ports.reporter.report(events.RevisionRefused("", problem.code, message, problem.hint))
+        revision = status.desired_state.last_observed_revision
+        ports.reporter.report(events.RevisionRefused(revision, problem.code, message, problem.hint))
 
 
 def _with_refusal(remembered: Record, problem: CoreOpsError | None, now_s: float) -> Record:

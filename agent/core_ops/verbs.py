@@ -55,7 +55,7 @@ def init(arguments: argparse.Namespace) -> int:
     store = wiring.store(chosen)
     with held(chosen.path("lock_path")):
         record = recorded(store, pin, force=arguments.force)
-        signers: Path | None = arguments.signers.resolve() if arguments.signers else None
+        signers: Path | None = arguments.signers.absolute() if arguments.signers else None
         wiring.save_enrolment(chosen, pin, signers)
         store.save(record)
     lines = [f"This host tracks {pin.repository} ({pin.ref})."]

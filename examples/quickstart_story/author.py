@@ -26,7 +26,6 @@ class Author:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.tree = home / "hosts"
-        self.key = home / "signing-key"
         self.signers = home / "allowed_signers"
 
     def run(self, line: str) -> tuple[int, str]:

@@ -23,7 +23,6 @@ class Cut(NamedTuple):
     tail: int = 0
 
 
-WHOLE = Cut(10_000)
 USUAL = Cut()
 
 
@@ -142,7 +141,7 @@ class Screen:
         return f"\x1b[{code}m{text}\x1b[0m" if self._lively and code else text
 
     def _line(self, text: str = "") -> None:
-        self._stream.write(f"{text}\n")
+        self._stream.write(f"{text.rstrip()}\n")
         self._stream.flush()
 
 

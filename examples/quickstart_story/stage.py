@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from core_ops_verify.guest.api import Guest, Options, list_guests
+from core_ops_verify.guest.api import Guest, list_guests
 from core_ops_verify.guest.assets import Assets
 from quickstart_story import https_server
 from quickstart_story.author import Author
@@ -28,6 +28,8 @@ PATIENCE_S = 60.0
 """The timer fires every three seconds; a busy machine may take a while to carry out what it finds."""
 
 _PAUSE_S = 0.1
+_FAILED = Cut(5, 40)
+"""What went wrong stands at the end."""
 
 
 class StoryError(Exception):
@@ -76,7 +78,7 @@ class Stage:
     def _shown(self, line: str, came: tuple[int, str], expect: int, cut: Cut) -> None:
         status, output = came
         if status != expect:
-            self.screen.output(output)
+            self.screen.output(output, _FAILED)
             raise StoryError(f"`{line}` ended with {status}, expected {expect}")
         if output.strip():
             self.screen.output(output, cut)
@@ -126,8 +128,7 @@ def furnished(screen: Screen, assets: Assets, *, keep: bool) -> Generator[Stage]
     with ExitStack() as cleanup:
         home = Path(tempfile.mkdtemp(prefix="core-ops-quickstart-"))
         cleanup.callback(shutil.rmtree, home, ignore_errors=True)
-        name = _free_name()
-        guest = cleanup.enter_context(Guest.create(assets, name, Options(netns=name)))
+        guest = cleanup.enter_context(Guest.create(assets, _free_name()))
         author = Author(home)
         server = https_server.start(guest.beside(), home, PORT, guest.console.parent)
         cleanup.callback(server.wait)

@@ -1,6 +1,6 @@
 """The story, step by step. Each step shows something and then checks that it is so."""
 
-from quickstart_story.screen import WHOLE, Cut
+from quickstart_story.screen import Cut
 from quickstart_story.stage import ROOT, URL, Stage
 
 _PAGE = "http://127.0.0.1:8080/"
@@ -38,19 +38,18 @@ def sign_a_repository(stage: Stage) -> None:
         "What the host should run is written down in git: a web server, a service behind it and a timer, copied from "
         "examples/01-caddy-whoami. The author signs commits with an SSH key; every setting is git's own.",
     )
-    author = stage.author
-    author.take_example()
-    stage.write(f"ssh-keygen -q -t ed25519 -N '' -C ada -f {author.key}", WHOLE)
-    stage.write(f'echo "ada $(cat {author.key}.pub)" | tee {author.signers}')
+    stage.author.take_example()
+    stage.write("ssh-keygen -q -t ed25519 -N '' -C ada -f ../signing-key")
+    stage.write('echo "ada $(cat ../signing-key.pub)" | tee ../allowed_signers')
     for line in (
         "git init -q -b main && git config user.name Ada && git config user.email ada@example.com",
-        f"git config gpg.format ssh && git config user.signingKey {author.key}",
-        f"git config gpg.ssh.allowedSignersFile {author.signers}",
+        "git config gpg.format ssh && git config user.signingKey ../signing-key",
+        "git config gpg.ssh.allowedSignersFile ../allowed_signers",
         "git add -A && git commit -q -S -m 'A web server, whoami and a report'",
     ):
         stage.write(line)
-    stage.write(f"git init -q --bare -b main {author.home}/hosts.git")
-    stage.write(f"git remote add origin {author.home}/hosts.git && git push -q -u origin main")
+    stage.write("git init -q --bare -b main ../hosts.git")
+    stage.write("git remote add origin ../hosts.git && git push -q -u origin main")
     files = stage.write("git ls-files hosts/guest services")
     signed = stage.write("git log --format='%h %G? %GS: %s'")
     stage.check(

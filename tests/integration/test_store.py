@@ -40,6 +40,14 @@ def test_what_was_saved_is_loaded(store: StorePort) -> None:
     assert store.load() == changed
 
 
+def test_a_forgotten_anchor_stays_forgotten(store: StorePort) -> None:
+    """`init --force` begins another history; the old anchor must not come back and refuse it."""
+    store.save(RECORD)
+    begun = msgspec.structs.replace(RECORD, anchor=None)
+    store.save(begun)
+    assert store.load() == begun
+
+
 def test_another_process_finds_the_same(tmp_path: Path) -> None:
     """The record is on disk, readable only by its owner but for what people read."""
     Store(tmp_path / "s/status.json", "host:h1:m").save(RECORD)

@@ -90,13 +90,19 @@ class Store:
             memory, scope=self._scope, owned=record.last.owned, started=record.last.started
         )
         self._write(self._memory_file, msgspec.json.encode(self._memory))
-        if record.anchor is not None:
-            content = msgspec.json.encode(TrustState(record.anchor))
-            self._write(self._trust_file, content)
-            self._write(self._trust_file.with_suffix(".bak"), content)
+        self._save_anchor(record.anchor)
         if record.status is not None:
             self._write(self._status, msgspec.json.format(msgspec.json.encode(record.status), indent=2) + b"\n")
         self._prune()
+
+    def _save_anchor(self, anchor: Anchor | None) -> None:
+        both = (self._trust_file, self._trust_file.with_suffix(".bak"))
+        if anchor is None:  # only `init` forgets an anchor: another history begins
+            for path in both:
+                self._remove(path)
+            return
+        for path in both:
+            self._write(path, msgspec.json.encode(TrustState(anchor)))
 
     def _keep(self, desired: Desired) -> Memory:
         content = msgspec.json.encode(desired)
@@ -163,6 +169,13 @@ class Store:
             hint=f"what is wrong with it: {why}",
         )
 
+    def _remove(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _write_failed(path, error) from error
+        self._written.pop(path, None)
+
     def _write(self, path: Path, content: bytes) -> None:
         if self._written.get(path) == content and path.exists():
             return
@@ -173,12 +186,16 @@ class Store:
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            raise StateError(
-                f"write {path}: {error.strerror}",
-                code="state-write-failed",
-                hint="free some space, or make that file system writable; the next run goes on from here",
-            ) from error
+            raise _write_failed(path, error) from error
         self._written[path] = content
+
+
+def _write_failed(path: Path, error: OSError) -> StateError:
+    return StateError(
+        f"write {path}: {error.strerror}",
+        code="state-write-failed",
+        hint="free some space, or make that file system writable; the next run goes on from here",
+    )
 
 
 def _machine(scope_: str) -> str:

@@ -106,6 +106,7 @@ def _split_options(rest: str, path: str, number: int) -> tuple[str, str, str]:
 
 
 _KNOWN_OPTIONS = 'use only namespaces="git", valid-after="20260101Z" and valid-before="20270101Z"'
+_OTHER_KEY = "copy the line of the .pub file again; keys are Ed25519, ECDSA, RSA of 3072 bits or more, or security keys"
 
 
 def _signer(label: str, words: tuple[str, str, str], path: str, number: int) -> Signer:
@@ -114,7 +115,7 @@ def _signer(label: str, words: tuple[str, str, str], path: str, number: int) -> 
         key = sshsig.parse_public_key(sshsig.decode_base64(encoded.encode()))
     except RefusedRevisionError as refusal:
         why = refusal.message.partition(": ")[2]
-        raise _invalid(path, number, f"the key cannot be used: {why}", refusal.hint) from refusal
+        raise _invalid(path, number, f"the key cannot be used: {why}", _OTHER_KEY) from refusal
     if key.key_type != key_type:
         raise _invalid(path, number, "the key is of another type than the line says", "copy the .pub file again")
     options = _options(options_text, path, number)
