@@ -5,7 +5,7 @@ here knows what the story is about.
 """
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TextIO
 
 _NARRATION_WIDTH = 78
@@ -42,6 +42,8 @@ class Screen:
         self._width = width
         self._steps = 0
         self._stage = ""
+        self._last = ""
+        """What kind of line came last: a row of silent commands or of ticks reads better without gaps."""
 
     def title(self, text: str, sentence: str) -> None:
         """Open the transcript."""
@@ -51,7 +53,7 @@ class Screen:
     def step(self, title: str, sentence: str) -> None:
         """Begin the next numbered step with what it is about to show."""
         self._steps += 1
-        self._line()
+        self._gap("step")
         self._line(self._paint(f"{self._steps}. {title}", _BOLD))
         self.say(sentence)
 
@@ -60,15 +62,24 @@ class Screen:
         width = min(self._width or _NARRATION_WIDTH, _NARRATION_WIDTH)
         self._line(textwrap.fill(sentence, width, initial_indent="   ", subsequent_indent="   "))
 
+    def meanwhile(self, sentence: str) -> None:
+        """Narrate between two commands."""
+        self._gap("sentence")
+        self.say(sentence)
+
     def command(self, prompt: str, line: str) -> None:
         """Show a command as somebody types it at a prompt."""
-        self._line()
-        for number, part in enumerate(line.splitlines()):
-            self._line(f"{_INDENT}{self._paint(prompt if number == 0 else '>', _DIM)} {self._paint(part, _BOLD)}")
+        self._gap("command")
+        wrapped = self._wrapped(f"{prompt} {line}")
+        for part in wrapped:
+            rest = part.removeprefix(f"{prompt} ")
+            shown = f"{self._paint(prompt, _DIM)} " if rest != part else ""
+            self._line(f"{_INDENT}{shown}{self._paint(rest, _BOLD)}")
 
     def output(self, text: str, cut: Cut = USUAL) -> None:
         """Show what a command printed, a long one with its middle or its end left out and counted."""
         lines = text.rstrip("\n").splitlines()
+        self._last = "output"
         left_out = len(lines) - cut.head - cut.tail
         if left_out <= 1:  # a note about one line would take as much room as the line
             self._lines(lines)
@@ -82,20 +93,20 @@ class Screen:
         wrapped = textwrap.fill(
             text, min(self._width or 10_000, 10_000), initial_indent="   ✓ ", subsequent_indent="     "
         )
-        self._line()
+        self._gap("tick")
         self._line(self._paint(wrapped, _GREEN))
 
-    def table(self, rows: list[tuple[str, ...]]) -> None:
+    def table(self, rows: Sequence[tuple[str, ...]]) -> None:
         """Show rows in columns; the first one names them."""
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        self._line()
+        self._gap("table")
         for number, row in enumerate(rows):
             cells = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             self._line(_INDENT + self._paint(cells.rstrip(), _DIM if number == 0 else ""))
 
     def closing(self, sentence: str, facts: list[tuple[str, str]]) -> None:
         """Close the transcript with what can be done next, each on a line to copy."""
-        self._line()
+        self._gap("closing")
         self._line(self._paint(sentence, _BOLD))
         for name, value in facts:
             self._line(f"   {name}")
@@ -123,6 +134,11 @@ class Screen:
         if self._lively:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
+
+    def _gap(self, kind: str) -> None:
+        if not (kind == self._last and kind in {"command", "tick"}):
+            self._line()
+        self._last = kind
 
     def _lines(self, lines: list[str]) -> None:
         for line in lines:

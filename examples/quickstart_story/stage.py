@@ -3,6 +3,7 @@
 Whatever a step shows is what was run, word for word. A command that ends otherwise than the story says stops
 it, with everything the command printed.
 """
+# ruff: noqa: TID251  (the agent's bans on programs, clock and environment do not fit a demonstration)
 
 import os
 import shlex
@@ -156,8 +157,10 @@ def _explain_keeping(screen: Screen, guest: Guest, author: Author) -> None:
         "The guest stays.",
         [
             ("enter it:", f"{verify} exec {guest.name} -- bash"),
-            ("the repository, set up to sign with the key beside it (commit, push, and the timer comes by):", ""),
-            ("", f"cd {author.tree}"),
+            (
+                "its repository, set up to sign with ../signing-key (commit, push, and the timer comes by):",
+                f"cd {author.tree}",
+            ),
             ("remove the guest and the repository:", f"{verify} down {guest.name} && rm -r {author.home}"),
         ],
     )

@@ -1,7 +1,7 @@
 """The story, step by step. Each step shows something and then checks that it is so."""
 
 from quickstart_story.screen import Cut
-from quickstart_story.stage import ROOT, URL, Stage
+from quickstart_story.stage import PATIENCE_S, ROOT, URL, Stage
 
 _PAGE = "http://127.0.0.1:8080/"
 _FETCH = f"busybox wget -qO- {_PAGE}"
@@ -128,7 +128,7 @@ def leave_it_to_the_timer(stage: Stage) -> None:
     stage.host("systemctl daemon-reload && systemctl enable --now core-ops.timer")
     taken = stage.wait("waiting for the timer", lambda: "Hello" in guest.exec("sh", "-c", _FETCH).stdout)
     _settle(stage)
-    stage.host("journalctl -t core-ops -o cat --grep='applying|replace|restart|converged' -n 4")
+    stage.host("journalctl -o cat -n 2 CORE_OPS_ACTION=replace CORE_OPS_ACTION=restart")
     page = stage.host(_FETCH)
     stage.check("HACKED" not in page, f"repaired by itself {taken:.0f} s after the timer was enabled")
 
@@ -166,7 +166,7 @@ def push_unsigned(stage: Stage) -> None:
     stage.write("git commit -q --no-gpg-sign -a -m 'A nicer page' && git push -q")
     bad = stage.tip()
     taken = stage.wait("waiting for the timer", lambda: _refused(stage) == bad)
-    stage.host("journalctl -o cat CORE_OPS_CODE=unsigned -n 1")
+    stage.host("journalctl -o cat -n 1 CORE_OPS_CODE=unsigned")
     page = stage.host(_FETCH)
     state = stage.status()["status"]["reconciliation"]
     stage.check(
@@ -225,17 +225,18 @@ def _await_tip(stage: Stage) -> None:
     applied = lambda: stage.status()["status"]["reconciliation"].get("last_applied_revision") == tip  # noqa: E731
     taken = stage.wait("waiting for the timer", applied)
     _settle(stage)
-    stage.screen.say(f"The timer came by, and {taken:.0f} s after the push the host is on {tip[:8]}:")
+    stage.screen.meanwhile(f"The timer came by, and {taken:.0f} s after the push the host is on {tip[:8]}:")
 
 
 def _settle(stage: Stage) -> None:
     """Wait for the end of the run: it looks again for a moment after it has changed something."""
-    stage.guest.wait_until("sh", "-c", "! systemctl is-active --quiet core-ops.service", timeout_s=30)
+    over = "systemctl show --property=ActiveState core-ops.service | grep -vq activating"
+    stage.guest.wait_until("sh", "-c", over, timeout_s=PATIENCE_S)
 
 
 def _refused(stage: Stage) -> str:
-    refusal = stage.status()["status"]["reconciliation"].get("refused") or {}
-    return str(refusal.get("revision", ""))
+    refusal: dict[str, str] | None = stage.status()["status"]["reconciliation"].get("refused")
+    return refusal["revision"] if refusal else ""
 
 
 def _invocations(stage: Stage) -> dict[str, str]:

@@ -1,12 +1,13 @@
 """The command line of the harness: reads arguments, calls one function, turns errors into one line."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 
-from core_ops_verify import __version__
+from core_ops_verify import __version__, bench
 from core_ops_verify.errors import VerifyError
-from core_ops_verify.guest.commands import add_guest_parser
+from core_ops_verify.guest.commands import Verbs, add_guest_parser
 
 _PROGRAM = "core-ops-verify"
 _FAILED = 1
@@ -22,7 +23,22 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     add_guest_parser(verbs)
+    _add_bench_parser(verbs)
     return parser
+
+
+def _add_bench_parser(verbs: Verbs) -> None:
+    about = "measure what a run costs, as ratios against its floors"
+    parser = verbs.add_parser("bench", help=about, description=about)
+    parser.add_argument("--services", type=int, default=100, metavar="N", help="how many services the host has")
+    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
+    parser.set_defaults(act=_bench)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    found = bench.no_op(arguments.services)
+    print(json.dumps(found) if arguments.json else "\n".join(bench.lines(arguments.services, found)))
+    return _FAILED if any(figures["failed"] for figures in found.values()) else 0
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -357,7 +357,7 @@ def test_many_fetches_do_not_pile_up_packs(
     store: GitStore, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new store is begun, silently."""
-    monkeypatch.setattr("core_ops.host.git.MAX_PACKS", 3)
+    monkeypatch.setattr("core_ops.host.git.store.MAX_PACKS", 3)
     for number in range(8):
         repo.write("services/web/web.container", f"[Container]\nImage={number}\n")
         repo.commit(str(number))

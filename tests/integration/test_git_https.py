@@ -305,7 +305,7 @@ def test_an_unfolding_pack_ends_at_the_memory_limit(
     store: GitStore, tmp_path: Path, repo: Repo, server: HttpsGitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The child ends, the store stays clean, and the next good revision is fetched."""
-    monkeypatch.setattr("core_ops.host.git.MAX_CHILD_BYTES", 40 << 20)
+    monkeypatch.setattr("core_ops.host.git.child.MAX_CHILD_BYTES", 40 << 20)
     for end in (b"x", b"y"):  # two that git stores as one and a small difference: both are unfolded to index them
         repo.write("large", bytes(60 << 20) + end)
         repo.commit("large")
@@ -320,7 +320,7 @@ def test_a_download_above_the_cap_is_refused(
     store: GitStore, server: HttpsGitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While it is coming in, not after."""
-    monkeypatch.setattr("core_ops.host.git.MAX_DOWNLOAD_OBJECTS", 2)
+    monkeypatch.setattr("core_ops.host.git.download.MAX_DOWNLOAD_OBJECTS", 2)
     with pytest.raises(RefusedRevisionError) as refusal:
         store.fetch(f"{server.url}/hosts/.git", "main", "")
     assert refusal.value.code == "limit-exceeded"
