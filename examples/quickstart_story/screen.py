@@ -5,12 +5,13 @@ here knows what the story is about.
 """
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, TextIO
 
 _NARRATION_WIDTH = 78
 _BAR_WIDTH = 30
 _INDENT = "    "
+_CONTINUED = " \\"
 _BOLD, _DIM, _GREEN = "1", "2", "32"
 _SIGNS = {"+": "32", "-": "31", "~": "33", "↻": "36", "!": "33", "✗": "31", "✓": "32"}
 """Colours of the signs that lines of a plan or a diff begin with, as the agent itself paints them."""
@@ -69,24 +70,24 @@ class Screen:
 
     def command(self, prompt: str, line: str) -> None:
         """Show a command as somebody types it at a prompt."""
-        self._gap("command")
-        wrapped = self._wrapped(f"{prompt} {line}")
-        for part in wrapped:
-            rest = part.removeprefix(f"{prompt} ")
-            shown = f"{self._paint(prompt, _DIM)} " if rest != part else ""
-            self._line(f"{_INDENT}{shown}{self._paint(rest, _BOLD)}")
+        self._gap(prompt)
+        *before, last = self._wrapped(f"{prompt} {line}", spare=len(_CONTINUED))
+        for part in (*(part + _CONTINUED for part in before), last):
+            typed = part.removeprefix(prompt)
+            self._line(_INDENT + self._paint(part[: len(part) - len(typed)], _DIM) + self._paint(typed, _BOLD))
 
     def output(self, text: str, cut: Cut = USUAL) -> None:
         """Show what a command printed, a long one with its middle or its end left out and counted."""
         lines = text.rstrip("\n").splitlines()
         self._last = "output"
-        left_out = len(lines) - cut.head - cut.tail
+        tail = _from_gap(lines[len(lines) - cut.tail :])
+        left_out = len(lines) - cut.head - len(tail)
         if left_out <= 1:  # a note about one line would take as much room as the line
             self._lines(lines)
             return
         self._lines(lines[: cut.head])
         self._line(self._paint(f"{_INDENT}… {left_out} more lines", _DIM))
-        self._lines(lines[len(lines) - cut.tail :])
+        self._lines(tail)
 
     def checked(self, text: str) -> None:
         """Say what was verified; only ever called after it was."""
@@ -136,7 +137,7 @@ class Screen:
             self._stream.flush()
 
     def _gap(self, kind: str) -> None:
-        if not (kind == self._last and kind in {"command", "tick"}):
+        if not (kind == self._last and kind in {"guest#", "author$", "tick"}):
             self._line()
         self._last = kind
 
@@ -145,13 +146,12 @@ class Screen:
             for part in self._wrapped(line.expandtabs(4)):
                 self._line(f"{_INDENT}{self._paint(part, _colour(line))}")
 
-    def _wrapped(self, line: str) -> Iterator[str]:
+    def _wrapped(self, line: str, spare: int = 0) -> list[str]:
         room = self._width - len(_INDENT)
         if not self._width or len(line) <= room:
-            yield line
-            return
+            return [line]
         deeper = " " * (len(line) - len(line.lstrip()) + 4)
-        yield from textwrap.wrap(line, room, subsequent_indent=deeper, break_on_hyphens=False)
+        return textwrap.wrap(line, room - spare, subsequent_indent=deeper, break_on_hyphens=False)
 
     def _paint(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._lively and code else text
@@ -164,3 +164,8 @@ class Screen:
 def _colour(line: str) -> str:
     text = line.lstrip(" [")
     return _SIGNS.get(text[:1], "") if text[1:2] in {" ", "]", "<"} or line.startswith("      ") else ""
+
+
+def _from_gap(lines: list[str]) -> list[str]:
+    """Return the lines from the first empty one on, so that what is shown begins with a block's beginning."""
+    return lines[lines.index("") :] if "" in lines else lines

@@ -1,7 +1,7 @@
 """The story, step by step. Each step shows something and then checks that it is so."""
 
 from quickstart_story.screen import Cut
-from quickstart_story.stage import PATIENCE_S, ROOT, URL, Stage
+from quickstart_story.stage import ROOT, URL, Stage
 
 _PAGE = "http://127.0.0.1:8080/"
 _FETCH = f"busybox wget -qO- {_PAGE}"
@@ -42,14 +42,15 @@ def sign_a_repository(stage: Stage) -> None:
     stage.write("ssh-keygen -q -t ed25519 -N '' -C ada -f ../signing-key")
     stage.write('echo "ada $(cat ../signing-key.pub)" | tee ../allowed_signers')
     for line in (
-        "git init -q -b main && git config user.name Ada && git config user.email ada@example.com",
+        "git init -q -b main && git config user.name Ada",
+        "git config user.email ada@example.com",
         "git config gpg.format ssh && git config user.signingKey ../signing-key",
         "git config gpg.ssh.allowedSignersFile ../allowed_signers",
-        "git add -A && git commit -q -S -m 'A web server, whoami and a report'",
+        "git add -A && git commit -q -S -m 'Web server, whoami and report'",
+        "git init -q --bare -b main ../hosts.git",
+        "git remote add origin ../hosts.git && git push -q -u origin main",
     ):
         stage.write(line)
-    stage.write("git init -q --bare -b main ../hosts.git")
-    stage.write("git remote add origin ../hosts.git && git push -q -u origin main")
     files = stage.write("git ls-files hosts/guest services")
     signed = stage.write("git log --format='%h %G? %GS: %s'")
     stage.check(
@@ -93,7 +94,7 @@ def apply_and_answer(stage: Stage) -> None:
     )
     said = stage.host("core-ops apply", cut=Cut(5, 21))
     stage.check("Outcome: converged" in said, "applied, and a second look found every unit up")
-    stage.host("podman ps --format '{{.Names}}  {{.Image}}  {{.Status}}  {{.Ports}}'")
+    stage.host("podman ps --format '{{.Names}}  {{.Status}}  {{.Ports}}'")
     stage.guest.wait_until("sh", "-c", _FETCH)
     page = stage.host(_FETCH)
     stage.check("Hello" in page, "the container answers over HTTP")
@@ -141,7 +142,7 @@ def commit_a_change(stage: Stage) -> None:
         "its own (systemd's InvocationID), so it shows what was restarted and what went on running.",
     )
     before = _invocations(stage)
-    stage.write("sed -i 's/whoami:1/whoami:2/' hosts/guest/overrides/whoami.container.d/image.conf")
+    stage.write("sed -i s/whoami:1/whoami:2/ hosts/guest/overrides/whoami.container.d/image.conf")
     stage.write("git commit -q -S -a -m 'whoami: new image' && git push -q")
     _await_tip(stage)
     stage.host(f"journalctl -o cat CORE_OPS_REVISION={stage.tip()}", cut=Cut(9))
@@ -184,7 +185,8 @@ def remove_a_service(stage: Stage) -> None:
         "A second commit takes whoami off this host.",
     )
     stage.write("git revert -S --no-edit HEAD")
-    stage.write("sed -i 's/ whoami,//' hosts/guest/host.yaml && cat hosts/guest/host.yaml")
+    stage.write("sed -i 's/ whoami,//' hosts/guest/host.yaml")
+    stage.write("cat hosts/guest/host.yaml")
     stage.write("git rm -rq hosts/guest/overrides/whoami.container.d")
     stage.write("git commit -q -S -a -m 'guest: no whoami' && git push -q")
     signatures = stage.write("git log --format='%h %G? %s'").splitlines()
@@ -193,7 +195,10 @@ def remove_a_service(stage: Stage) -> None:
     stage.host("systemctl status whoami.service", expect=4, meaning="there is no such unit")
     running = stage.host("podman ps --format '{{.Names}}'")
     left = stage.guest.exec("find", "/etc/containers/systemd", "-name", "whoami*").stdout
-    stage.check([line.split()[1] for line in signatures] == ["G", "G", "N", "G", "G"], "one commit without signature")
+    stage.check(
+        [line.split()[1] for line in signatures] == ["G", "G", "N", "G", "G"],
+        "the commit nobody signed (N) stays in the history, below signed ones (G)",
+    )
     stage.check("whoami" not in running and not left, "whoami is stopped, and its files are gone", running + left)
     stage.check("Hello" in stage.guest.check("sh", "-c", _FETCH), "the web server still answers")
 
@@ -230,8 +235,10 @@ def _await_tip(stage: Stage) -> None:
 
 def _settle(stage: Stage) -> None:
     """Wait for the end of the run: it looks again for a moment after it has changed something."""
-    over = "systemctl show --property=ActiveState core-ops.service | grep -vq activating"
-    stage.guest.wait_until("sh", "-c", over, timeout_s=PATIENCE_S)
+    stage.wait(
+        "waiting for the end of the run",
+        lambda: stage.guest.show("core-ops.service", "ActiveState")["ActiveState"] != "activating",
+    )
 
 
 def _refused(stage: Stage) -> str:

@@ -1,12 +1,13 @@
 """The store against a real https server on this machine, a good one and several bad ones."""
 
+import fcntl
 import socket
 import ssl
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,8 +70,8 @@ def failure(store: GitStore, url: str, anchor: str = "") -> CoreOpsError:
 
 
 @contextmanager
-def listening(answer: bytes, pause_s: float = 0.0) -> Generator[str]:
-    """Serve these bytes to whoever connects, slowly if asked, and yield the URL."""
+def listening(answer: bytes, pause_s: float = 0.0, port: int = 0) -> Generator[str]:
+    """Serve these bytes to whoever connects, slowly if asked, and yield the URL; no bytes at all is a stall."""
 
     def serve() -> None:
         while True:
@@ -91,9 +92,16 @@ def listening(answer: bytes, pause_s: float = 0.0) -> Generator[str]:
             except OSError:
                 return
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", port)) as listener:
         threading.Thread(target=serve, daemon=True).start()
         yield f"https://127.0.0.1:{listener.getsockname()[1]}/hosts/.git"
+
+
+def fetched_once(tmp_path: Path, certificate: tuple[Path, Path], ca: CertificateAuthority) -> tuple[str, int]:
+    """Fetch from a server that is gone afterwards; return what it served and the port it had."""
+    with HttpsGitServer(tmp_path / "srv", certificate) as server:
+        tip = GitStore(tmp_path / "store", ca.file, 20).fetch(f"{server.url}/hosts/.git", "main", "").commit
+        return tip, int(server.url.rpartition(":")[2])
 
 
 def test_a_branch_is_fetched_and_followed(store: GitStore, repo: Repo, server: HttpsGitServer, key: Key) -> None:
@@ -217,12 +225,13 @@ def test_a_server_that_is_down_fails_at_once(store: GitStore) -> None:
 
 
 @pytest.mark.parametrize(("answer", "pause_s"), [(b"", 0.0), (b"\x16\x03\x03\x20\x00" + bytes(8192), 0.1)])
+@pytest.mark.usefixtures("repo")
 def test_a_server_that_stalls_or_drips_is_left_at_the_deadline(
-    tmp_path: Path, server: HttpsGitServer, ca: CertificateAuthority, answer: bytes, pause_s: float
+    tmp_path: Path, certificate: tuple[Path, Path], ca: CertificateAuthority, answer: bytes, pause_s: float
 ) -> None:
-    """With and without something fetched before; libgit2's own limits are per read."""
-    tip = GitStore(tmp_path / "store", ca.file, 20).fetch(f"{server.url}/hosts/.git", "main", "").commit
-    with listening(answer, pause_s) as url:
+    """Both when it is looked at and when it is fetched from; libgit2's own limits are per read."""
+    tip, port = fetched_once(tmp_path, certificate, ca)
+    with listening(answer, pause_s, port) as url:
         for anchor in ("", tip):
             started = time.monotonic()
             error = failure(GitStore(tmp_path / "store", ca.file, 2), url, anchor)
@@ -324,3 +333,113 @@ def test_a_download_above_the_cap_is_refused(
     with pytest.raises(RefusedRevisionError) as refusal:
         store.fetch(f"{server.url}/hosts/.git", "main", "")
     assert refusal.value.code == "limit-exceeded"
+
+
+# --- a killed agent ---------------------------------------------------------------------------------------------------
+
+AGENT = """
+import fcntl, sys, time
+from pathlib import Path
+from core_ops.host.git import GitStore, child
+
+store, ca_file, url, anchor, lock, late = sys.argv[1:]
+held = open(lock, "w")
+fcntl.flock(held, fcntl.LOCK_EX)
+
+
+class Slow:
+    def __init__(self, libc):
+        self.libc = libc
+
+    def prctl(self, *arguments):
+        time.sleep(1)
+        return self.libc.prctl(*arguments)
+
+
+if late:
+    libc = Slow(child._libc())
+    child._libc = lambda: libc
+GitStore(Path(store), Path(ca_file), 60).fetch(url, "main", anchor)
+"""
+
+
+def can_lock(path: Path) -> bool:
+    """Tell whether nobody holds the lock."""
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process still runs; one that nobody waited for has ended too."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def soon(what: Callable[[], bool], within_s: float) -> bool:
+    """Tell whether something comes true in time."""
+    until = time.monotonic() + within_s
+    while not what() and time.monotonic() < until:
+        time.sleep(0.01)
+    return what()
+
+
+def child_of(pid: int) -> int:
+    """Wait for the process that an agent fetches with."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    assert soon(lambda: bool(children.read_text().split()), 10)
+    (child,) = children.read_text().split()
+    return int(child)
+
+
+def has_connection(pid: int) -> bool:
+    """Tell whether a process has a connection."""
+    return any(str(link.readlink()).startswith("socket:") for link in Path(f"/proc/{pid}/fd").iterdir())
+
+
+@contextmanager
+def stalled(
+    tmp_path: Path, certificate: tuple[Path, Path], ca: CertificateAuthority, moment: str
+) -> Generator[tuple[subprocess.Popen[bytes], int]]:
+    """Yield an agent that holds `lock` and waits for a server with a minute to go, and its child's process id."""
+    tip, port = fetched_once(tmp_path, certificate, ca)
+    late = "late" if moment == "before it is bound" else ""
+    with listening(b"", port=port) as url:
+        given = [tmp_path / "store", ca.file, url, tip if moment == "looking" else "", tmp_path / "lock", late]
+        with subprocess.Popen([sys.executable, "-c", AGENT, *given]) as agent:
+            try:
+                child = child_of(agent.pid)
+                assert late or soon(lambda: has_connection(child), 10)
+                yield agent, child
+            finally:
+                agent.kill()
+
+
+@pytest.mark.parametrize("moment", ["looking", "fetching", "before it is bound"])
+@pytest.mark.usefixtures("repo")
+def test_a_killed_agent_leaves_neither_its_lock_nor_a_process(
+    tmp_path: Path, certificate: tuple[Path, Path], ca: CertificateAuthority, moment: str
+) -> None:
+    """SIGKILL runs no code of the agent's; the kernel ends the child, or the child sees that it is alone."""
+    with stalled(tmp_path, certificate, ca, moment) as (agent, child):
+        assert not can_lock(tmp_path / "lock")
+        assert alive(child)
+        agent.kill()
+        agent.wait()
+        assert soon(lambda: can_lock(tmp_path / "lock") and not alive(child), 2)
+
+
+@pytest.mark.parametrize("moment", ["looking", "fetching"])
+@pytest.mark.usefixtures("repo")
+def test_a_child_has_nothing_of_the_agent_open(
+    tmp_path: Path, certificate: tuple[Path, Path], ca: CertificateAuthority, moment: str
+) -> None:
+    """Only the way back and its connection: a lock that it held could outlast the agent."""
+    with stalled(tmp_path, certificate, ca, moment) as (_, child):
+        links = [str(link.readlink()) for link in Path(f"/proc/{child}/fd").iterdir() if link.name not in {"1", "2"}]
+    assert sorted(link.partition(":")[0] for link in links if link != "/dev/null") == ["pipe", "socket"]

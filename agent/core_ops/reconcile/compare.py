@@ -10,6 +10,7 @@ from core_ops.reconcile.graph import Graph, Node
 from core_ops.reconcile.model import Desired, FileState, Item, LastApplied, Observed, Owned, UnitState, Value
 
 UP = frozenset({"active", "reloading", "activating", "refreshing"})
+ENABLED = frozenset({"enabled", "enabled-runtime"})
 
 
 class Subjects(Value, frozen=True):
@@ -163,7 +164,7 @@ def _unit(node: Node, state: UnitState, started: str | None, context: _Context) 
 def _enablement(node: Node, state: UnitState, *, changed: bool, known: bool) -> Literal["", "reenable", "disable"]:
     if not node.native or node.template:
         return ""
-    enabled = state.enabled in {"enabled", "enabled-runtime"}
+    enabled = state.enabled in ENABLED
     if node.installs:
         return "reenable" if changed or not enabled else ""
     # While its file is away systemd can't say whether links to it remain, and they would count again once it is back.

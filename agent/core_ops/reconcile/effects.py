@@ -7,7 +7,7 @@ once a link to one has changed.
 
 from collections.abc import Iterator
 
-from core_ops.reconcile.compare import UP, Comparison
+from core_ops.reconcile.compare import ENABLED, UP, Comparison
 from core_ops.reconcile.graph import Graph
 from core_ops.reconcile.model import (
     Effect,
@@ -50,7 +50,7 @@ def _stops(comparison: Comparison, graph: Graph, before: Graph | None) -> Iterat
 
 def _disables(comparison: Comparison) -> Iterator[SetEnablement]:
     for owned, state in comparison.gone_units:
-        if state.enabled in {"enabled", "enabled-runtime"}:
+        if state.enabled in ENABLED:
             yield SetEnablement("disable", owned.unit, owned.object)
 
 

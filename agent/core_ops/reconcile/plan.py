@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterator
 
 from core_ops.errors import RefusedRevisionError
-from core_ops.reconcile.compare import UP, Comparison, FileChange, UnitChange, compare, converged
+from core_ops.reconcile.compare import ENABLED, UP, Comparison, FileChange, UnitChange, compare, converged
 from core_ops.reconcile.effects import effects
 from core_ops.reconcile.graph import Graph, Node, build
 from core_ops.reconcile.model import (
@@ -23,6 +23,7 @@ from core_ops.reconcile.model import (
     Owned,
     Plan,
     Started,
+    UnitState,
 )
 
 DIFF_LIMIT_BYTES = 64 * 1024  # a longer file is summed up: nobody reads such a diff, and it may be data
@@ -133,7 +134,8 @@ def _input_causes(node: Node, found: Comparison, graph: Graph) -> Iterator[Cause
     for item in (*node.dropins, *node.configs):
         change = found.files[item.path]
         if change.kind == "write":
-            summary = f"{item.object.display_id} {_file_cause(change).summary}"
+            what = _file_cause(change).summary
+            summary = f"{item.object.display_id} {'is new' if what == 'new' else what}"
             yield Cause("dependency_change", summary, item.object)
     for strong in node.relations.strong:
         if strong in graph.nodes and strong in found.touched:
@@ -187,7 +189,9 @@ def _requires(node: Node, graph: Graph) -> tuple[Obj, ...]:
 def _removals(found: Comparison) -> Iterator[Entry]:
     for owned in sorted(found.gone, key=lambda o: o.object):
         cause = Cause("desired_change", "no longer in the repository")
-        steps = tuple(f"stop {o.unit}" for o, state in found.gone_units if o == owned and state.active in UP)
+        state = next((s for o, s in found.gone_units if o == owned), UnitState(owned.unit))
+        verbs = ("stop" if state.active in UP else "", "disable" if state.enabled in ENABLED else "")
+        steps = tuple(f"{verb} {owned.unit}" for verb in verbs if verb)
         yield Entry(owned.object, "delete", (cause,), diff_summary=f"removes {owned.path}", steps=steps)
 
 

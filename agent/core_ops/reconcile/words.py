@@ -59,10 +59,16 @@ def plan_lines(view: PlanView, *, recovering: bool = False, full: bool = False) 
     if changed:
         yield ""
     unchanged = view.summary.unchanged_count
-    if not changed:
-        yield f"In sync: {unchanged} objects are as desired, nothing to do."
+    if view.summary.blocked_count:
+        yield "Nothing can be applied while an object is blocked; the host is left as it is."
+    elif not changed:
+        yield f"In sync: {_objects(unchanged)} as desired, nothing to do."
     elif unchanged:
-        yield f"{unchanged} objects stay as they are."
+        yield f"{_objects(unchanged)} left as they are." if unchanged > 1 else "1 object is left as it is."
+
+
+def _objects(count: int) -> str:
+    return "1 object is" if count == 1 else f"{count} objects are"
 
 
 def tallies(view: PlanView) -> Iterator[str]:

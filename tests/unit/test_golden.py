@@ -1,0 +1,153 @@
+"""What scripts and people are shown, compared byte by byte with `fixtures/golden`.
+
+Run this file by itself to write the expected files anew, and read the difference before committing it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from core_ops.reconcile.compare import subjects
+from core_ops.reconcile.contract import plan_view, result_view
+from core_ops.reconcile.model import Anchor, Desired, Failure, LastApplied, Obj, Plan, Result, Source
+from core_ops.reconcile.plan import plan
+from core_ops.reconcile.record import DesiredState, Reconciliation, Record, Refusal, Status, lifecycle
+from core_ops.reconcile.words import plan_lines, result_lines, status_lines
+from fakes import FakeHost
+from trees import rendered
+
+GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden"
+INSTALL = "[Install]\nWantedBy=multi-user.target\n"
+WEB = {
+    "services/web/web.container": f"[Container]\nImage=web:1\nNetwork=n.network\nVolume=%E/web/site:/srv:ro\n{INSTALL}",
+    "services/web/n.network": "[Network]\n",
+    "services/web/config/site/index.html": "<p>one</p>\n",
+    "services/tick/tick.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
+    "services/tick/tick.timer": "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n",
+}
+
+
+def _of(revision: str, files: dict[str, str]) -> Desired:
+    source = Source(revision * 40, "https://git.example.com/hosts.git", "refs/heads/main", "alice")
+    return msgspec.structs.replace(rendered(files), source=source)
+
+
+def _settled(desired: Desired) -> tuple[FakeHost, LastApplied]:
+    host = FakeHost()
+    planned = plan(desired, LastApplied(), host.observe(subjects(desired, LastApplied())))
+    for effect in planned.effects:
+        host.carry_out((effect,))
+    return host, LastApplied(desired, planned.owned_after, planned.started_after)
+
+
+def _first_run() -> Plan:
+    desired = _of("1", WEB)
+    return plan(desired, LastApplied(), FakeHost().observe(subjects(desired, LastApplied())))
+
+
+def _transition() -> Plan:
+    host, last = _settled(_of("1", WEB))
+    changed = {
+        **{p: t for p, t in WEB.items() if not p.startswith("services/tick/")},
+        "services/web/config/site/index.html": "<p>two</p>\n",
+        "services/web/web.container.d/env.conf": "[Container]\nEnvironment=A=b\n",
+    }
+    desired = _of("2", changed)
+    return plan(desired, last, host.observe(subjects(desired, last)))
+
+
+def _drift() -> Plan:
+    desired = _of("1", WEB)
+    host, last = _settled(desired)
+    host.edit("/etc/containers/systemd/web.container", WEB["services/web/web.container"].replace(":1", ":9").encode())
+    host.edit("/etc/web/site/index.html", None)
+    host.running.pop("tick.timer")
+    return plan(desired, last, host.observe(subjects(desired, last)))
+
+
+def _blocked() -> Plan:
+    desired = _of("1", WEB)
+    host = FakeHost()
+    host.edit("/etc/web/site/index.html", b"somebody's own page\n")
+    return plan(desired, LastApplied(), host.observe(subjects(desired, LastApplied())))
+
+
+def _in_sync() -> Plan:
+    desired = _of("1", WEB)
+    host, last = _settled(desired)
+    return plan(desired, last, host.observe(subjects(desired, last)))
+
+
+PLANS: dict[str, Callable[[], Plan]] = {
+    "plan-first-run": _first_run,
+    "plan-transition": _transition,
+    "plan-drift": _drift,
+    "plan-blocked": _blocked,
+    "plan-in-sync": _in_sync,
+}
+
+
+def _result() -> Result:
+    failure = Failure(
+        Obj("container", "web"), "web.service", "verifying", "web.service is failed (failed), result exit-code"
+    )
+    return Result(_transition(), "partially_applied", (failure,))
+
+
+def _status() -> list[str]:
+    run = Reconciliation(
+        generation=7,
+        status="success",
+        last_attempted_revision="1" * 40,
+        last_applied_revision="1" * 40,
+        last_finished_at="2026-01-02T03:04:05Z",
+        refused=Refusal(
+            "2" * 40, "unsigned", "authenticate 222222222222: it carries no signature", "2026-01-02T03:09:05Z"
+        ),
+    )
+    tracked = DesiredState("https://git.example.com/hosts.git", "main", "2" * 40, "2026-01-02T03:09:05Z")
+    status = Status(desired_state=tracked, reconciliation=run)
+    anchor = Anchor("1" * 40, "3" * 40, "4" * 64, "alice", "SHA256:abc", 1_750_000_000)
+    record = Record(status, anchor, LastApplied(_of("1", WEB)))
+    return list(
+        status_lines(record, lifecycle(status), "keys in /etc/core-ops/allowed_signers, starting from first use")
+    )
+
+
+def _shown() -> dict[str, str]:
+    """Every golden file by name."""
+    shown: dict[str, str] = {}
+    for name, make in PLANS.items():
+        view = plan_view(make())
+        shown[f"{name}.json"] = msgspec.json.format(msgspec.json.encode(view), indent=1).decode()
+        shown[f"{name}.txt"] = "\n".join(plan_lines(view))
+    result = _result()
+    done = result_view(result)
+    shown["result-failure.json"] = msgspec.json.format(msgspec.json.encode(done), indent=1).decode()
+    shown["result-failure.txt"] = "\n".join(result_lines(done, result.failures))
+    shown["status-refused.txt"] = "\n".join(_status())
+    return {name: f"{text}\n" for name, text in shown.items()}
+
+
+@pytest.mark.parametrize("name", sorted(_shown()))
+def test_what_is_shown_stays_as_it_was(name: str) -> None:
+    """A change of words or JSON is a decision, not an accident."""
+    assert _shown()[name] == (GOLDEN / name).read_text()
+
+
+def test_no_golden_file_is_left_over() -> None:
+    """Each expected file is still produced."""
+    assert {p.name for p in GOLDEN.iterdir()} == set(_shown())
+
+
+def main() -> None:
+    """Write the expected files anew."""
+    GOLDEN.mkdir(parents=True, exist_ok=True)
+    for name, text in _shown().items():
+        (GOLDEN / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""Rules of planning, one at a time; the laws over all of them are in tests/property."""
+
+import msgspec
+import pytest
+
+from core_ops.errors import RefusedRevisionError
+from core_ops.reconcile.compare import subjects
+from core_ops.reconcile.graph import build
+from core_ops.reconcile.model import Desired, Entry, LastApplied, Observed, Plan, SetEnablement, UnitJob, UnitState
+from core_ops.reconcile.plan import plan
+from core_ops.reconcile.record import Record, Status
+from fakes import FakeHost, FakeStore
+from trees import rendered
+
+INSTALL = "[Install]\nWantedBy=multi-user.target\n"
+
+
+def first(desired: Desired) -> Plan:
+    """The plan of an empty host."""
+    return plan(desired, LastApplied(), FakeHost().observe(subjects(desired, LastApplied())))
+
+
+def settled(desired: Desired) -> tuple[LastApplied, Observed]:
+    """The record and the look of a host that is exactly as desired and was started from it."""
+    planned = first(desired)
+    host = FakeHost()
+    for effect in planned.effects:
+        host.carry_out((effect,))
+    last = LastApplied(desired, planned.owned_after, planned.started_after)
+    return last, host.observe(subjects(desired, last))
+
+
+def jobs(planned: Plan) -> list[str]:
+    return [f"{e.verb} {e.unit}" for e in planned.effects if isinstance(e, UnitJob | SetEnablement)]
+
+
+def entry(planned: Plan, name: str) -> Entry:
+    return next(e for e in planned.entries if e.object.display_id == name)
+
+
+def seen_as(observed: Observed, unit: str, **changed: object) -> Observed:
+    """The look with one unit in another state."""
+    units = tuple(msgspec.structs.replace(u, **changed) if u.unit == unit else u for u in observed.units)
+    return msgspec.structs.replace(observed, units=units)
+
+
+def test_in_sync_host_needs_nothing() -> None:
+    """What is as desired and was started from it has an empty plan."""
+    desired = rendered({"services/a/a.container": f"[Container]\nImage=x\n{INSTALL}"})
+    last, observed = settled(desired)
+    planned = plan(desired, last, observed)
+    assert planned.in_sync
+    assert [e.action for e in planned.entries] == ["no_op"]
+
+
+def test_prerequisites_start_first() -> None:
+    """A network and a volume come before the container that names them, ties by name."""
+    desired = rendered(
+        {
+            "services/a/a.container": f"[Container]\nImage=x\nNetwork=n.network\nVolume=v.volume:/v\n{INSTALL}",
+            "services/a/n.network": "[Network]\n",
+            "services/a/v.volume": "[Volume]\n",
+        }
+    )
+    assert jobs(first(desired)) == ["start n-network.service", "start v-volume.service", "start a.service"]
+    assert [o.display_id for o in entry(first(desired), "container/a").requires] == ["network/n", "volume/v"]
+
+
+def test_a_unit_without_install_is_not_started() -> None:
+    """Nothing would start it at boot, so nothing starts it now; the plan says so."""
+    planned = first(rendered({"services/a/a.service": "[Service]\nExecStart=/bin/true\n"}))
+    assert jobs(planned) == []
+    assert "no [Install] section" in entry(planned, "service/a").notes[0]
+
+
+@pytest.mark.parametrize(
+    ("activator", "text"),
+    [
+        ("a.timer", "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n"),
+        ("b.timer", "[Timer]\nOnCalendar=daily\nUnit=a.service\n[Install]\nWantedBy=timers.target\n"),
+        ("a.socket", "[Socket]\nListenStream=/run/a\n[Install]\nWantedBy=sockets.target\n"),
+        ("b.socket", "[Socket]\nListenStream=/run/a\nService=a.service\n[Install]\nWantedBy=sockets.target\n"),
+    ],
+)
+def test_what_an_activator_starts_is_left_to_it(activator: str, text: str) -> None:
+    """Deploying a backup's timer must not run the backup, even if the service could be enabled too."""
+    planned = first(
+        rendered(
+            {
+                "services/a/a.service": f"[Service]\nExecStart=/bin/true\n{INSTALL}",
+                f"services/a/{activator}": text,
+            }
+        )
+    )
+    assert [j for j in jobs(planned) if j.startswith("start")] == [f"start {activator}"]
+
+
+def test_a_running_job_is_left_to_end() -> None:
+    """A one-shot that its timer started runs on with what it began with, and is looked at again later."""
+    timer = "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n"
+    files = {"services/a/a.service": "[Service]\nType=oneshot\nExecStart=/bin/a\n", "services/a/a.timer": timer}
+    last, observed = settled(rendered(files))
+    busy = seen_as(observed, "a.service", active="activating", type="oneshot")
+    planned = plan(
+        rendered({**files, "services/a/a.service": "[Service]\nType=oneshot\nExecStart=/bin/b\n"}), last, busy
+    )
+    assert not [j for j in jobs(planned) if "a.service" in j]
+    assert {s.unit: s.inputs for s in planned.started_after}["a.service"] == build(rendered(files)).nodes[
+        "a.service"
+    ].inputs
+
+
+def test_a_changed_unit_stops_with_its_old_definition() -> None:
+    """Its users stop before it, files are written, and they come back in order."""
+    files = {
+        "services/a/a.container": f"[Container]\nImage=x\nNetwork=n.network\n{INSTALL}",
+        "services/a/n.network": "[Network]\n",
+    }
+    last, observed = settled(rendered(files))
+    planned = plan(rendered({**files, "services/a/n.network": "[Network]\nLabel=a=b\n"}), last, observed)
+    kinds = [type(e).__name__ for e in planned.effects]
+    assert kinds == ["UnitJob", "UnitJob", "WriteFile", "ReloadManager", "UnitJob", "UnitJob"]
+    assert jobs(planned) == [
+        "stop a.service",
+        "stop n-network.service",
+        "restart n-network.service",
+        "restart a.service",
+    ]
+    assert entry(planned, "container/a").action == "restart"
+    assert entry(planned, "container/a").causes[0].source_object == entry(planned, "network/n").object
+
+
+def test_an_activator_stops_before_what_it_activates() -> None:
+    """Or the timer or socket would start again what was just stopped."""
+    files = {
+        "services/a/a.service": f"[Service]\nExecStart=/bin/true\n{INSTALL}",
+        "services/a/a.socket": "[Socket]\nListenStream=/run/a\n[Install]\nWantedBy=sockets.target\n",
+    }
+    last, observed = settled(rendered(files))
+    running = seen_as(observed, "a.service", active="active")
+    planned = plan(rendered({"services/z/z.volume": "[Volume]\n"}), last, running)
+    assert [j for j in jobs(planned) if j.startswith("stop")] == ["stop a.socket", "stop a.service"]
+    assert "disable a.socket" in jobs(planned)
+
+
+def test_a_failed_unit_is_reset_before_it_is_started() -> None:
+    """A start limit that was hit would refuse the job."""
+    desired = rendered({"services/a/a.service": f"[Service]\nExecStart=/bin/true\n{INSTALL}"})
+    last, observed = settled(desired)
+    planned = plan(desired, last, seen_as(observed, "a.service", active="failed", result="exit-code"))
+    assert jobs(planned) == ["reset-failed a.service", "start a.service"]
+    assert entry(planned, "service/a").action == "recover"
+    assert "failed (exit-code)" in entry(planned, "service/a").causes[0].summary
+
+
+@pytest.mark.parametrize(
+    ("state", "needs"),
+    [
+        ({"active": "inactive", "type": "oneshot", "invocation_id": "x"}, False),
+        ({"active": "inactive", "type": "oneshot", "invocation_id": ""}, True),
+        ({"active": "inactive", "type": "oneshot", "invocation_id": "x", "result": "exit-code"}, True),
+        ({"active": "inactive", "type": "simple", "invocation_id": "x"}, True),
+        ({"active": "inactive", "type": "simple", "condition_met": False}, False),
+    ],
+)
+def test_a_finished_one_shot_is_converged(state: dict[str, object], needs: bool) -> None:  # noqa: FBT001 - a table
+    """So is a unit that its own conditions hold back; one that never ran, failed or ended is not."""
+    desired = rendered({"services/a/a.service": f"[Service]\nType=oneshot\nExecStart=/bin/true\n{INSTALL}"})
+    last, observed = settled(desired)
+    assert bool(jobs(plan(desired, last, seen_as(observed, "a.service", **state)))) is needs
+
+
+def test_units_that_wait_for_each_other_are_refused() -> None:
+    """The cycle is named before anything is touched."""
+    files = {
+        "services/a/a.service": "[Unit]\nAfter=b.service\n[Service]\nExecStart=/bin/true\n",
+        "services/a/b.service": "[Unit]\nAfter=a.service\n[Service]\nExecStart=/bin/true\n",
+    }
+    with pytest.raises(RefusedRevisionError, match=r"a\.service -> b\.service -> a\.service") as caught:
+        first(rendered(files))
+    assert caught.value.code == "dependency-cycle"
+
+
+def test_a_changed_mode_is_drift() -> None:
+    """The content is right, the mode is not: the file is written again and the plan says which mode it had."""
+    desired = rendered({"services/a/config/x": "1\n", "services/a/a.service": "[Service]\nExecStart=/bin/true\n"})
+    last, observed = settled(desired)
+    files = tuple(msgspec.structs.replace(f, mode=0o666) if f.path == "/etc/a/x" else f for f in observed.files)
+    planned = plan(desired, last, msgspec.structs.replace(observed, files=files))
+    assert entry(planned, "config/etc/a/x").action == "update"
+    assert "mode 0666" in entry(planned, "config/etc/a/x").causes[0].summary
+
+
+def test_a_directory_in_the_way_blocks_everything() -> None:
+    """What can't be replaced is named, and no effect is left in the plan."""
+    desired = rendered({"services/a/a.service": f"[Service]\nExecStart=/bin/true\n{INSTALL}"})
+    host = FakeHost().observe(subjects(desired, LastApplied()))
+    files = tuple(msgspec.structs.replace(f, kind="other") for f in host.files)
+    planned = plan(desired, LastApplied(), Observed(files, host.units))
+    assert [e.action for e in planned.blocked] == ["blocked"]
+    assert planned.effects == ()
+
+
+def test_a_config_directory_counts_as_its_files() -> None:
+    """A container that mounts a directory uses every file below it, and no file of another service."""
+    files = {
+        "services/a/a.container": f"[Container]\nImage=x\nVolume=%E/a/site:/srv:ro\n{INSTALL}",
+        "services/a/config/site/one/index.html": "1\n",
+        "services/a/config/other": "1\n",
+    }
+    node = build(rendered(files)).nodes["a.service"]
+    assert [c.object.name for c in node.configs] == ["etc/a/site/one/index.html"]
+
+
+def test_a_service_name_of_its_own_is_respected() -> None:
+    """`ServiceName=` names the unit that is started and waited for."""
+    planned = first(rendered({"services/a/a.container": f"[Container]\nImage=x\nServiceName=web\n{INSTALL}"}))
+    assert jobs(planned) == ["start web.service"]
+
+
+def test_a_template_is_installed_but_not_started() -> None:
+    """Only its instances can run."""
+    planned = first(rendered({"services/a/a@.service": f"[Service]\nExecStart=/bin/true\n{INSTALL}"}))
+    assert jobs(planned) == []
+    assert "a@.service" not in subjects(rendered({"services/a/a@.service": "[Service]\n"}), LastApplied()).units
+
+
+def test_an_unknown_unit_is_not_found() -> None:
+    """The default state is that of a unit systemd never heard of."""
+    assert UnitState("x.service").load == "not-found"
+    assert FakeStore(Record(status=Status())).load().status == Status()
