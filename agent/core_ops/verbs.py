@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from core_ops import run, settings, wiring
+from core_ops import outlook, run, settings, wiring
 from core_ops.enrol import Enrolment, pin_of, recorded
 from core_ops.errors import (
     EXIT_FAILED,
@@ -121,10 +121,10 @@ def plan(arguments: argparse.Namespace) -> int:
         ports, goal, record = _tracked(chosen)
         try:
             with held(chosen.path("lock_path")):
-                outlook = run.look(ports, goal)
+                found = outlook.look(ports, goal)
         except LockedError as locked:  # a long run must not keep anybody from looking
-            outlook = run.recall(ports, goal, locked)
-        desired_or_none, problem, record = outlook.desired, outlook.problem, outlook.record
+            found = outlook.recall(ports, goal, locked)
+        desired_or_none, problem, record = found.desired, found.problem, found.record
         if desired_or_none is None:
             raise problem or StateError("find a desired state", code="no-desired-state")
         desired = desired_or_none
@@ -157,7 +157,7 @@ def _problem_lines(problem: CoreOpsError) -> list[str]:
     return [*lines, f"    next: {problem.hint}", "  The host is held to the last good revision."]
 
 
-def _tracked(chosen: settings.Settings, *reporters: Progress) -> tuple[run.Ports, run.Goal, Record]:
+def _tracked(chosen: settings.Settings, *reporters: Progress) -> tuple[outlook.Ports, outlook.Goal, Record]:
     ports = wiring.ports(chosen, *reporters)
     trust, record = wiring.tracked_trust(chosen, ports.store.load())
     if record.status is not None:
@@ -183,7 +183,7 @@ class _Begun:
 
 def _stateless(
     chosen: settings.Settings, arguments: argparse.Namespace, *reporters: Progress
-) -> tuple[run.Ports, run.Goal, Desired, Record]:
+) -> tuple[outlook.Ports, outlook.Goal, Desired, Record]:
     if chosen.by_name["host"].origin == "host name":
         raise UsageError(
             "use --source-repo without --host", code="host-needed", hint="add --host <name of a directory in hosts/>"
@@ -192,7 +192,7 @@ def _stateless(
     goal = wiring.goal(chosen, Trust("unsigned", (), ""))
     try:
         origin, tree = wiring.stateless_source(arguments.source_repo.absolute())
-        desired = run.rendered(tree, goal, origin)
+        desired = outlook.rendered(tree, goal, origin)
     except (SourceTreeError, RefusedRevisionError) as refused:
         raise GivenTreeError(
             refused.message, code=refused.code, hint="mend the source tree", details=refused.details

@@ -12,6 +12,7 @@ from core_ops.host.git import GitStore
 from core_ops.host.journal import Journal
 from core_ops.host.signatures import prove
 from core_ops.host.store import Store, scope
+from core_ops.outlook import Goal, Ports
 from core_ops.ports import Reporter
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
@@ -33,7 +34,6 @@ from core_ops.reconcile.model import (
 from core_ops.reconcile.model import Source as Origin
 from core_ops.reconcile.pin import Pin, Trust
 from core_ops.reconcile.record import Controller, Record
-from core_ops.run import Goal, Ports
 from core_ops.settings import Settings
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core_ops import run
+from core_ops import outlook, run
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.graph import build
@@ -20,13 +20,13 @@ from core_ops.reconcile.record import Controller, Record, Status
 from fakes import Cut, FakeClock, FakeHost, FakeProver, FakeSource, FakeStore, Recorder
 from trees import HOST, rendered, worlds
 
-GOAL = run.Goal(HOST, Directories(), Trust("unsigned", (), ""), Controller())
+GOAL = outlook.Goal(HOST, Directories(), Trust("unsigned", (), ""), Controller())
 BEGIN = Record(status=Status())
 _PROOF = Proof("", "", "", "", 0, "")
 
 
-def ports(host: FakeHost, store: FakeStore) -> run.Ports:
-    return run.Ports(FakeSource(), FakeProver(_PROOF), host, store, Recorder(), FakeClock())
+def ports(host: FakeHost, store: FakeStore) -> outlook.Ports:
+    return outlook.Ports(FakeSource(), FakeProver(_PROOF), host, store, Recorder(), FakeClock())
 
 
 def converge(host: FakeHost, store: FakeStore, desired: Desired) -> None:

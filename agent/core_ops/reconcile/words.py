@@ -121,11 +121,13 @@ def _diff_lines(diff: str, *, full: bool) -> Iterator[str]:
 
 def result_lines(view: ResultView, failures: tuple[Failure, ...]) -> Iterator[str]:
     """Yield what an apply came to: each failure as a block of its own, then the summary and the outcome."""
+    context, s = view.revision_context, view.summary
+    where = f"{view.host} @ {_named(context.target_revision, context.requested_ref)}"
+    if s.unchanged_count == len(view.entries):
+        yield f"Host {where}: in sync, {_objects(s.unchanged_count)} as desired."
     for failure in failures:
         yield ""
         yield from _failure_lines(failure)
-    s = view.summary
-    yield ""
     counts = (
         (s.changed_count, "changed"),
         (s.failed_count, "failed"),
@@ -133,6 +135,7 @@ def result_lines(view: ResultView, failures: tuple[Failure, ...]) -> Iterator[st
         (s.skipped_count, "left alone"),
         (s.unchanged_count, "unchanged"),
     )
+    yield ""
     yield "Summary: " + (", ".join(f"{count} {word}" for count, word in counts if count) or "nothing to manage")
     yield f"Outcome: {view.outcome}"
 
