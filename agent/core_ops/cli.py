@@ -22,7 +22,8 @@ examples:
 exit status:
   0 done, or nothing to do    1 failed or refused      2 usage
   3 changes are pending (plan --exit-code)
-  64 --source-repo is no directory    65 its layout is refused    75 another run holds the lock
+  64 --source-repo is no directory    65 its layout is refused
+  75 another run holds the lock       130 interrupted
 """
 
 
@@ -136,7 +137,9 @@ def _state_options(parser: argparse.ArgumentParser) -> None:
 
 def _target_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--host", metavar="NAME", help="host in the repository (default: $CORE_OPS_HOST, the host name)"
+        "--host",
+        metavar="NAME",
+        help="host in the repository (default: $CORE_OPS_HOST, /etc/core-ops/config.d, the host name)",
     )
     parser.add_argument("--quadlet-dir", metavar="DIR", help="where Quadlet files go")
     parser.add_argument("--systemd-unit-dir", metavar="DIR", help="where native units go")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from core_ops.errors import StateError, UsageError
+from core_ops.errors import SourceError, StateError, UsageError
 from core_ops.ports import Store
 from core_ops.reconcile import remote
 from core_ops.reconcile.pin import Pin, is_commit
@@ -29,11 +29,13 @@ def pin_of(asked: Enrolment) -> Pin:
     """Return the pin that says what was asked for.
 
     Raises:
-        UsageError: it makes no sense.
-        SourceError: the repository's transport is not one that is allowed, or the ref is a commit.
+        UsageError: the transport is not one that is allowed, the ref is a commit, or the anchor is none.
     """
-    without_secrets(asked.repository)
-    remote.ref_names(asked.ref)
+    try:
+        without_secrets(asked.repository)
+        remote.ref_names(asked.ref)
+    except SourceError as error:  # asked for, not met on the way: who asked must ask otherwise
+        raise UsageError(error.message, code=error.code, hint=error.hint) from error
     if asked.anchor and not is_commit(asked.anchor):
         raise UsageError(
             f"use --anchor “{asked.anchor}”: not a full commit id",
@@ -75,7 +77,7 @@ def recorded(store: Store, pin: Pin, *, force: bool) -> Record:
     except StateError:
         if not force:
             raise
-        known = Record()
+        known = store.salvage()
     if known.status is not None and not force:
         tracked = known.status.desired_state
         raise StateError(

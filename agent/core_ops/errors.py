@@ -78,6 +78,12 @@ class StateError(CoreOpsError):
     word = "State"
 
 
+class StateWriteError(StateError):
+    """The record could not be written; what it said before still holds."""
+
+    disposition = Disposition.RETRY
+
+
 class LockedError(CoreOpsError):
     """Another run holds the lock."""
 
@@ -117,4 +123,4 @@ class HostError(CoreOpsError):
     """A change or a look at the host failed; what was done so far is safe to continue from."""
 
     disposition = Disposition.RETRY
-    word = "Apply"
+    word = "Host"

@@ -102,7 +102,7 @@ def initialised(remembered: Record) -> Status:
         raise StateError(
             "controller is not initialized; run 'core-ops init <repository> <ref>' to initialize",
             code="not-initialized",
-            hint="core-ops init https://git.example.com/hosts.git main --signers allowed_signers",
+            hint="for example: core-ops init https://git.example.com/hosts.git main --signers allowed_signers",
         )
     return remembered.status
 
@@ -142,7 +142,7 @@ def rendered(files: tuple[TreeFile, ...], goal: Goal, origin: Origin) -> Desired
     lines = tuple(f"{f.path}{f':{f.line}' if f.line else ''}: {f.code}: {f.message} -> {f.hint}" for f in desired)
     count = f"{len(lines)} refusal{'s' if len(lines) > 1 else ''}"
     raise SourceTreeError(
-        f"render revision {origin.revision[:12]} for host {goal.host}: {count}",
+        f"render {origin.short} for host {goal.host}: {count}",
         code=desired[0].code if len(desired) == 1 else "invalid",
         hint="mend the repository; the host stays as it is until then",
         details=lines,

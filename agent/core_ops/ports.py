@@ -79,6 +79,10 @@ class Store(Protocol):
         """
         ...
 
+    def salvage(self) -> Record:
+        """Return what can still be read of a damaged record, so that starting again forgets no more than it must."""
+        ...
+
     def save(self, record: Record) -> None:
         """Replace what was saved, atomically, part by part in an order that a cut can't turn into a lie."""
         ...

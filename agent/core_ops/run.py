@@ -92,7 +92,7 @@ def _unblocked(planned: Plan) -> None:
     if planned.blocked:
         details = tuple(f"{e.object.display_id}: {e.causes[0].summary}" for e in planned.blocked)
         raise HostError(
-            f"apply {planned.source.revision[:12]}: {len(details)} objects are blocked",
+            f"apply {planned.source.short}: {len(details)} blocked",
             code="blocked",
             hint="nothing was changed; clear the way and run again",
             details=details,
@@ -178,10 +178,10 @@ def _finish(ports: Ports, remembered: Record, applied: str, result: Result) -> N
 
 
 def _summed_up(result: Result, changed: int) -> str:
-    host, revision = result.plan.host, result.plan.source.revision[:8]
+    host, revision = result.plan.host, result.plan.source.short
     if result.failures:
         names = ", ".join(sorted({f.unit or (f.object.display_id if f.object else "?") for f in result.failures}))
         return f"{host} @ {revision}: {result.outcome}, not as desired: {names}"
     if not changed:
         return f"{host} @ {revision}: in sync, nothing to do"
-    return f"{host} @ {revision}: converged, {changed} objects changed"
+    return f"{host} @ {revision}: converged, {changed} changed"

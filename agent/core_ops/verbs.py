@@ -87,9 +87,10 @@ def status(arguments: argparse.Namespace) -> int:
         record = wiring.store(chosen).load()
         word, message = lifecycle(record.status), ""
     except StateError as error:
-        if error.code == "state-unreadable":
-            raise
-        record, word, message = Record(), "Corrupt", f"{error.message} ({error.hint})"
+        record, word, message = Record(), "Corrupt", "; ".join((error.message, *error.details))
+        if error.code == "state-unreadable":  # not for everybody's eyes: what is, is shown
+            record = Record(wiring.store(chosen).status())
+            word, message = lifecycle(record.status), ""
     if arguments.json:
         view = _StatusView(word, record.status, trust, message)
         out.show([msgspec.json.format(msgspec.json.encode(view), indent=2).decode()])
@@ -149,12 +150,15 @@ def _show_plan(out: Terminal, planned: Plan, shown: _Shown, record: Record) -> N
 
 
 def _problem_lines(problem: CoreOpsError) -> list[str]:
-    newer = "a newer revision is refused"
+    newer = "the revision that the repository serves is refused"
     if problem.disposition is Disposition.RETRY:
         busy = isinstance(problem, LockedError)
         newer = "the repository was not asked" if busy else "the repository was not reached"
     lines = [f"✗ {newer}: {problem.message} ({problem.code})", *(f"    {d}" for d in problem.details)]
-    return [*lines, f"    next: {problem.hint}", "  The host is held to the last good revision."]
+    held_to = "The host is held to the last good revision."
+    if isinstance(problem, LockedError):
+        held_to = "This plan is for the revision that was authenticated last."
+    return [*lines, f"    next: {problem.hint}", f"  {held_to}"]
 
 
 def _tracked(chosen: settings.Settings, *reporters: Progress) -> tuple[outlook.Ports, outlook.Goal, Record]:
@@ -173,6 +177,10 @@ class _Begun:
 
     def load(self) -> Record:
         """Return the record."""
+        return self._record
+
+    def salvage(self) -> Record:
+        """Return the record: it is not damaged."""
         return self._record
 
     def save(self, record: Record) -> None:

@@ -146,6 +146,7 @@ def commit_a_change(stage: Stage) -> None:
     stage.write("git commit -q -S -a -m 'whoami: new image' && git push -q")
     _await_tip(stage)
     stage.host(f"journalctl -o cat CORE_OPS_REVISION={stage.tip()}", cut=Cut(9))
+    stage.guest.wait_until("sh", "-c", _ASK_WHOAMI)
     answer = stage.host(_ASK_WHOAMI)
     after = _invocations(stage)
     rows = [("unit", "before", "after", "")]

@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_bench_parser(verbs: Verbs) -> None:
-    about = "measure what a run costs, as ratios against its floors"
+    about = "Measure what a run costs, as ratios against its floors."
     parser = verbs.add_parser("bench", help=about, description=about)
     parser.add_argument("--services", type=int, default=100, metavar="N", help="how many services the host has")
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")

@@ -12,7 +12,6 @@ from host_contract import story
 pytestmark = pytest.mark.e2e
 
 
-
 def test_the_fake_host_tells_the_same_story_as_systemd(guest: Guest) -> None:
     """Starts, stops that spread, reloads, enablement and removals look the same through both."""
     script = Path(__file__).parents[1] / "host_contract.py"

@@ -414,8 +414,9 @@ def stalled(
     tip, port = fetched_once(tmp_path, certificate, ca)
     late = "late" if moment == "before it is bound" else ""
     with listening(b"", port=port) as url:
-        given = [tmp_path / "store", ca.file, url, tip if moment == "looking" else "", tmp_path / "lock", late]
-        with subprocess.Popen([sys.executable, "-c", AGENT, *given]) as agent:
+        anchor = tip if moment == "looking" else ""
+        command = [sys.executable, "-c", AGENT, str(tmp_path / "store"), str(ca.file), url, anchor]
+        with subprocess.Popen([*command, str(tmp_path / "lock"), late]) as agent:
             try:
                 child = child_of(agent.pid)
                 assert late or soon(lambda: "socket" in open_in(child), 10)

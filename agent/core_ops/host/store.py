@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import msgspec
 
-from core_ops.errors import StateError
+from core_ops.errors import StateError, StateWriteError
 from core_ops.reconcile.model import Anchor, Desired, LastApplied, Owned, Started, Value, sha256_hex
 from core_ops.reconcile.record import SCHEMA_VERSION, Record, Status
 
@@ -66,7 +66,34 @@ class Store:
 
     def load(self) -> Record:
         """Return what was saved last; see `core_ops.ports.Store`."""
-        status = self._read(self._status, Status)
+        status = self.status()
+        self._recall()
+        trust = self._read_trust()
+        last = LastApplied(self._desired, self._memory.owned, self._memory.started)
+        return Record(status, trust.anchor if trust else None, last)
+
+    def status(self) -> Status | None:
+        """Return the part that anybody may read, or None when there is none.
+
+        Raises:
+            StateError: it can't be read.
+        """
+        return self._read(self._status, Status)
+
+    def salvage(self) -> Record:
+        """Return the parts that can still be read; see `core_ops.ports.Store`."""
+        status: Status | None = None
+        trust: TrustState | None = None
+        with contextlib.suppress(StateError):
+            status = self.status()
+        with contextlib.suppress(StateError):
+            self._recall()
+        with contextlib.suppress(StateError):
+            trust = self._read_trust()
+        last = LastApplied(self._desired, self._memory.owned, self._memory.started)
+        return Record(status, trust.anchor if trust else None, last)
+
+    def _recall(self) -> None:
         self._memory = self._read(self._memory_file, Memory) or Memory()
         if self._memory.scope and _machine(self._memory.scope) != _machine(self._scope):
             raise StateError(
@@ -74,11 +101,8 @@ class Store:
                 code="incompatible-scope",
                 hint="a cloned machine starts afresh: remove that file, or give the machine back its id",
             )
-        trust = self._read_trust()
         if self._memory.applied:
             self._desired = self._read(self._snapshot_file(self._memory.applied), Desired)
-        last = LastApplied(self._desired, self._memory.owned, self._memory.started)
-        return Record(status, trust.anchor if trust else None, last)
 
     def save(self, record: Record) -> None:
         """Write the parts that changed; see `core_ops.ports.Store`."""
@@ -166,7 +190,8 @@ class Store:
         return StateError(
             f"state file at {path} is corrupt or unreadable; run 'core-ops init <repository> <ref> --force' to recover",
             code="state-invalid",
-            hint=f"what is wrong with it: {why}",
+            hint="core-ops init <repository> <ref> --force",
+            details=(f"what is wrong with it: {why}",),
         )
 
     def _remove(self, path: Path) -> None:
@@ -190,8 +215,8 @@ class Store:
         self._written[path] = content
 
 
-def _write_failed(path: Path, error: OSError) -> StateError:
-    return StateError(
+def _write_failed(path: Path, error: OSError) -> StateWriteError:
+    return StateWriteError(
         f"write {path}: {error.strerror}",
         code="state-write-failed",
         hint="free some space, or make that file system writable; the next run goes on from here",

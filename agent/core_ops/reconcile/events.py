@@ -28,7 +28,7 @@ class RunStarted(Value, frozen=True):
 
 
 class SourceUnavailable(Value, frozen=True):
-    """The repository was not reached; the run goes on with the last authenticated revision."""
+    """The repository was not reached; the run goes on with what was authenticated before, if anything was."""
 
     repository: str
     code: str
@@ -168,7 +168,7 @@ def _told_of_run(event: RunStarted | Planned | RunFinished) -> tuple[int, str, d
         case Planned():
             entries = event.plan.entries
             changed = sum(1 for e in entries if e.action != "no_op")
-            message = f"applying {event.plan.source.revision[:8]}: {changed} of {len(entries)} objects change"
+            message = f"applying {event.plan.source.short}: {changed} of {len(entries)} change"
             return _INFO, message, {"REVISION": event.plan.source.revision}
         case RunFinished():
             fields = {"REVISION": event.revision, "OUTCOME": event.outcome, "CHANGED_COUNT": str(event.changed_count)}
@@ -182,8 +182,7 @@ def _told_of_source(
 ) -> tuple[int, str, dict[str, str]]:
     match event:
         case SourceUnavailable():
-            message = f"{event.message}; going on with the last authenticated revision"
-            return _WARNING, message, {"REPOSITORY": event.repository, "CODE": event.code, "HINT": event.hint}
+            return _WARNING, event.message, {"REPOSITORY": event.repository, "CODE": event.code, "HINT": event.hint}
         case Warned():
             return _WARNING, event.message, {}
         case RevisionAuthenticated():

@@ -46,7 +46,10 @@ class Node(Value, frozen=True):
 
 
 class Graph(Value, frozen=True):
-    """The units of one host by name, and the order in which they start (prerequisites first, ties by name)."""
+    """The units of one host by name, and the order in which they start (prerequisites first, ties by name).
+
+    `cycle` names units that wait for each other; rendering refuses such a state, so the order of the rest is all that counts.
+    """
 
     nodes: dict[str, Node]
     order: tuple[str, ...]
@@ -61,7 +64,7 @@ class Graph(Value, frozen=True):
 
 
 def build(desired: Desired) -> Graph:
-    """Return the dependency graph of a host's desired state; `cycle` names the units of one when there is no order."""
+    """Return the dependency graph of a host's desired state."""
     mains = [i for i in desired.items if i.unit and i.object.resource_type != "dropin"]
     files = {_file_name(i): i.unit for i in mains}
     configs = _configs_by_path(desired)
@@ -69,10 +72,7 @@ def build(desired: Desired) -> Graph:
     drafts = {i.unit: _draft(i, dropins.get(i.unit, ()), files, configs) for i in mains}
     order, cycle = _ordered(_prerequisites(drafts))
     wanted, inputs = _wanted(drafts), _inputs(drafts)
-    nodes = {
-        unit: msgspec.structs.replace(drafts[unit], wanted=unit in wanted, inputs=inputs[unit])
-        for unit in order or sorted(drafts)
-    }
+    nodes = {unit: msgspec.structs.replace(drafts[unit], wanted=unit in wanted, inputs=inputs[unit]) for unit in order}
     return Graph(nodes, order, cycle)
 
 
@@ -133,13 +133,13 @@ def _prerequisites(nodes: Mapping[str, Node]) -> dict[str, frozenset[str]]:
 
 
 def _ordered(prerequisites: Mapping[str, frozenset[str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return (order, ()) or ((), the units that wait for each other)."""
+    """Return the order, and the units of one cycle if there is any (then they come last, by name)."""
     left = dict(prerequisites)
     order: list[str] = []
     while left:
         ready = sorted(u for u, needs in left.items() if not needs.intersection(left))
         if not ready:
-            return (), _one_cycle(left)
+            return (*order, *sorted(left)), _one_cycle(left)
         order.extend(ready)
         for unit in ready:
             del left[unit]

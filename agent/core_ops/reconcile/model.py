@@ -84,6 +84,11 @@ class Source(Value, frozen=True):
     ref: str = ""
     signer: str = ""
 
+    @property
+    def short(self) -> str:
+        """The revision as people read it: eight digits of a commit id, or the whole word."""
+        return self.revision if self.revision.startswith("(") else self.revision[:8]
+
 
 # --- desired state --------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ reloaded and restarted even when all files are right, and what is owned but not 
 import difflib
 from collections.abc import Iterator
 
-from core_ops.errors import RefusedRevisionError
 from core_ops.reconcile.compare import ENABLED, UP, Comparison, FileChange, UnitChange, compare, converged
 from core_ops.reconcile.effects import effects
 from core_ops.reconcile.graph import Graph, Node, build
@@ -30,19 +29,8 @@ DIFF_LIMIT_BYTES = 64 * 1024  # a longer file is summed up: nobody reads such a 
 
 
 def plan(desired: Desired, last: LastApplied, observed: Observed) -> Plan:
-    """Return what has to be done so that a host becomes what it should be, and why.
-
-    Raises:
-        RefusedRevisionError: `dependency-cycle`, when units wait for each other.
-    """
+    """Return what has to be done so that a host becomes what it should be, and why."""
     graph = build(desired)
-    if graph.cycle:
-        names = " -> ".join((*graph.cycle, graph.cycle[0]))
-        raise RefusedRevisionError(
-            f"order the units of {desired.host}: they wait for each other: {names}",
-            code="dependency-cycle",
-            hint="remove one of the After=/Before=/Network=/Volume= lines",
-        )
     found = compare(desired, graph, last, observed)
     entries = (*_ordered(_entries(desired, graph, found), graph), *_removals(found))
     blocked = any(e.action == "blocked" for e in entries)

@@ -6,6 +6,7 @@ names keep (`10-base-…` before `20-host-…`), so that systemd's own ordering 
 
 from collections.abc import Iterator
 
+from core_ops.reconcile.graph import build
 from core_ops.reconcile.kinds import KINDS, UnitName, unit_name
 from core_ops.reconcile.layout import ConfigSource, DropInSource, HostTree, Layout, ServiceTree, UnitSource
 from core_ops.reconcile.model import Desired, Directories, Finding, Item, Obj, Source, Value
@@ -28,7 +29,18 @@ def render(layout: Layout, host: str, source: Source, directories: Directories) 
     items = renderer.items()
     if renderer.findings:
         return tuple(sorted(renderer.findings))
-    return Desired(source, host, directories, RULES, tuple(sorted(items, key=lambda item: item.object)))
+    desired = Desired(source, host, directories, RULES, tuple(sorted(items, key=lambda item: item.object)))
+    return _cycle(desired) or desired
+
+
+def _cycle(desired: Desired) -> tuple[Finding, ...]:
+    graph = build(desired)
+    if not graph.cycle:
+        return ()
+    names = " -> ".join((*graph.cycle, graph.cycle[0]))
+    hint = "remove one of the After=, Before=, Network= or Volume= lines between them"
+    place = graph.nodes[graph.cycle[0]].item.sources[0]
+    return (Finding(place, 0, "DependencyCycle", f"waits for itself: {names}", hint),)
 
 
 def _unknown_host(layout: Layout, host: str) -> tuple[Finding, ...]:

@@ -64,11 +64,15 @@ def plan_lines(view: PlanView, *, recovering: bool = False, full: bool = False) 
     elif not changed:
         yield f"In sync: {_objects(unchanged)} as desired, nothing to do."
     elif unchanged:
-        yield f"{_objects(unchanged)} left as they are." if unchanged > 1 else "1 object is left as it is."
+        yield f"{_objects(unchanged)} left alone."
+
+
+def _count(objects: int) -> str:
+    return "1 object" if objects == 1 else f"{objects} objects"
 
 
 def _objects(count: int) -> str:
-    return "1 object is" if count == 1 else f"{count} objects are"
+    return f"{_count(count)} {'is' if count == 1 else 'are'}"
 
 
 def tallies(view: PlanView) -> Iterator[str]:
@@ -182,7 +186,7 @@ def status_lines(record: Record, lifecycle: Lifecycle, trust: str) -> Iterator[s
         yield from _field("Refused", f"{run.refused.revision[:8]} at {run.refused.at} ({run.refused.code})")
         yield from _field("", run.refused.message)
     if record.last.desired:
-        yield from _field("Manages", f"{len(record.last.desired.items)} objects for host {record.last.desired.host}")
+        yield from _field("Manages", f"{_count(len(record.last.desired.items))} for host {record.last.desired.host}")
 
 
 def _field(name: str, value: str) -> Iterator[str]:

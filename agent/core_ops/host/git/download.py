@@ -71,7 +71,9 @@ def _translate(where: Remote, store: Path, error: Exception) -> SourceError:
     about_files = getattr(error, "error_class", 0) in _STORE_ERRORS
     unclear = {"fetch-failed", "not-a-repository"} if where.kind == "https" else {"fetch-failed"}
     if about_files and meaning.code in unclear and any((store / "objects/pack").iterdir()):
-        return SourceError(meaning.message, code="store-damaged")
+        return SourceError(
+            meaning.message, code="store-damaged", hint="see whether the file system below the store is sound"
+        )
     return meaning
 
 
