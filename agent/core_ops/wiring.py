@@ -58,14 +58,16 @@ class LocalHost:
         for owned in plan.owned:
             files.sweep(owned.path)
         staged: list[str] = []
+        made: tuple[str, ...] = ()
         try:
             for effect in plan.effects:
                 if isinstance(effect, WriteFile):
-                    files.stage(effect)
+                    made += files.stage(effect)
                     staged.append(effect.path)
         except HostError:
             for path in staged:
                 files.sweep(path)
+            files.unmake(made)
             raise
 
     def carry_out(self, effects: tuple[Effect, ...]) -> tuple[Failure, ...]:

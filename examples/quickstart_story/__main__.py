@@ -61,10 +61,11 @@ def _build(screen: Screen) -> Assets:
 
 def _celebrate(screen: Screen, arguments: argparse.Namespace) -> None:
     seconds = time.time() - arguments.started
+    play = [("play with the guest yourself:", "./examples/quickstart --keep")]
     screen.closing(
         f"Every step showed what it claims. {seconds:.0f} s in all.",
         [
-            ("play with the guest yourself:", "./examples/quickstart --keep"),
+            *([] if arguments.keep else play),
             ("start a repository of your own:", "cp -r examples/01-caddy-whoami ~/hosts"),
             ("see what the agent can do:", ".venv/bin/core-ops --help"),
         ],

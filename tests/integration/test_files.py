@@ -51,6 +51,14 @@ def test_staging_replaces_nothing(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["c.conf"]
 
 
+def test_a_failed_stage_leaves_no_directory(tmp_path: Path) -> None:
+    """What was made on the way to a file that could not be written is gone again."""
+    planned = WriteFile(OBJECT, f"{tmp_path}/a/b/{'x' * 250}", b"", 0o644, FileState("", "absent"))
+    with pytest.raises(HostError):  # with its prefix and suffix the temporary name is longer than a name may be
+        files.stage(planned)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_leftover_of_a_killed_run_is_no_obstacle(tmp_path: Path) -> None:
     """The temporary file of an earlier run is replaced."""
     (tmp_path / files.temporary_name("c.conf")).write_bytes(b"half")

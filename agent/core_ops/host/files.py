@@ -68,12 +68,41 @@ def _state(path: str, descriptor: int) -> FileState:
     return FileState(path, "file", b"".join(chunks), stat.S_IMODE(facts.st_mode), foreign)
 
 
-def stage(effect: WriteFile) -> None:
+def stage(effect: WriteFile) -> tuple[str, ...]:
     """Write the content beside its path, durably, under the temporary name; nothing is replaced yet.
 
+    Returns:
+        The directories that had to be made, outermost first.
+
     Raises:
-        HostError: the kernel refuses; the temporary file is gone again.
+        HostError: the kernel refuses; the temporary file and those directories are gone again.
     """
+    missing = _missing_directories(effect.path)
+    try:
+        _stage(effect)
+    except HostError:
+        unmake(missing)
+        raise
+    return missing
+
+
+def _missing_directories(path: str) -> tuple[str, ...]:
+    missing: list[str] = []
+    parent = path.rpartition("/")[0]
+    while parent and not os.path.lexists(parent):
+        missing.append(parent)
+        parent = parent.rpartition("/")[0]
+    return tuple(reversed(missing))
+
+
+def unmake(directories: tuple[str, ...]) -> None:
+    """Remove directories that a run made and left empty, innermost first."""
+    for directory in reversed(directories):
+        with contextlib.suppress(OSError):
+            os.rmdir(directory)
+
+
+def _stage(effect: WriteFile) -> None:
     with _directory(effect.path, create=True) as (directory, name), _attempt("write", effect.path):
         temporary = temporary_name(name)
         with contextlib.suppress(FileNotFoundError):
