@@ -21,7 +21,7 @@ trap 'echo "setup: interrupted; run it again to go on" >&2; exit 130' INT TERM H
 fail() { # WHAT NEXT: say what failed, where to look, what to do
     echo "setup: failed: $1" >&2
     if [ -s "$log" ]; then
-        tail -n 5 "$log" | sed 's/^/    /' >&2
+        { grep -E '^ *(E|ERROR|Error|error): ' "$log" || cat "$log"; } | tail -n 5 | sed 's/^ */    /' >&2
         trap - EXIT
         echo "  log:  $log" >&2
     fi
@@ -118,17 +118,26 @@ list_missing() {
     fi
 }
 
+# The harness asks apt for the machine's own mirror, and apt names none before its first update.
+never_updated() {
+    [ "$manager" = apt-get ] && [ -z "${CORE_OPS_DEBIAN_MIRROR:-}" ] || return 1
+    for list in /var/lib/apt/lists/*_Packages*; do [ ! -e "$list" ] || return 1; done
+}
+
 install_missing() {
-    [ -n "$missing" ] || return 0
-    retry="check this machine's package sources and network, or install by hand:$missing"
-    [ -n "$manager" ] || fail "install$missing: neither apt-get nor dnf is here" "install them in this system's way"
+    [ -n "$missing" ] || never_updated || return 0
+    wanted=${missing:- package lists}
+    retry="check this machine's package sources and network, or install by hand:$wanted"
+    [ -n "$manager" ] || fail "install$wanted: neither apt-get nor dnf is here" "install them in this system's way"
     if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null 2>&1 || fail "install$missing: not root, and there is no sudo" "run this as root"
-        echo "setup: sudo is needed to install$missing"
-        sudo true || fail "become root through sudo" "run this as root, or install by hand:$missing"
+        command -v sudo >/dev/null 2>&1 || fail "install$wanted: not root, and there is no sudo" \
+            "run this as root, or install by hand:$wanted"
+        echo "setup: sudo is needed to install$wanted"
+        sudo true || fail "become root through sudo" "run this as root, or install by hand:$wanted"
     fi
     if [ "$manager" = apt-get ]; then
         step "reading package lists (apt-get)" "$retry" as_root apt-get update -q
+        [ -n "$missing" ] || return 0
         # shellcheck disable=SC2086  # a list of words
         step "installing$missing (apt-get)" "$retry" as_root env DEBIAN_FRONTEND=noninteractive \
             apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 $missing
@@ -153,7 +162,8 @@ venv_ready() {
 }
 
 make_venv() {
-    again="read the log; remove .venv and run this again to start afresh"
+    again="see the log; run this again, or remove .venv first to start afresh"
+    index="check that pip reaches its package index, then run this again"
     moved=$(head -n 1 .venv/.setup-base 2>/dev/null || true)
     if [ -n "$moved" ] && [ "$moved" != "$root" ] || ! .venv/bin/python -c 'import pip' 2>/dev/null; then
         python=$(find_python) || fail "find the Python that was just installed" "run 'python3 --version'"
@@ -162,11 +172,11 @@ make_venv() {
     pip=".venv/bin/python -m pip --quiet --disable-pip-version-check --no-input"
     if [ -n "$group" ]; then
         # --group came with 25.1
-        step "updating pip in .venv" "$again" $pip install --upgrade 'pip>=25.1'
-        step "installing CoreOps and its $group tools into .venv" "$again" $pip install --editable . --group "$group"
+        step "updating pip in .venv" "$index" $pip install --upgrade 'pip>=25.1'
+        step "installing CoreOps and its $group tools into .venv" "$index" $pip install --editable . --group "$group"
         stamp >".venv/.setup-$group"
     else
-        step "installing CoreOps into .venv" "$again" $pip install --editable .
+        step "installing CoreOps into .venv" "$index" $pip install --editable .
     fi
     stamp >.venv/.setup-base
 }

@@ -38,12 +38,18 @@ STORY = (
 
 def left_behind() -> set[str]:
     """Return what quickstarts leave while they run: guests, directories and servers."""
-    servers = subprocess.run(["pgrep", "-f", "quickstart_story/https_server"], check=False, capture_output=True)
     return {
         *(guest.name for guest in list_guests() if guest.name.startswith("quickstart")),
         *(str(path) for path in Path(tempfile.gettempdir()).glob("core-ops-quickstart-*")),
-        *servers.stdout.decode().split(),
+        *(entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit() and _is_server(entry)),
     }
+
+
+def _is_server(process: Path) -> bool:
+    try:
+        return b"quickstart_story/https_server" in (process / "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_quickstart_tells_its_story_and_leaves_nothing(assets: Assets) -> None:
