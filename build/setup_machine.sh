@@ -161,6 +161,10 @@ venv_ready() {
     stamped "$group" && .venv/bin/python -c 'import core_ops, core_ops_verify' 2>/dev/null
 }
 
+pip() {
+    .venv/bin/python -m pip --quiet --disable-pip-version-check --no-input "$@"
+}
+
 make_venv() {
     again="see the log; run this again, or remove .venv first to start afresh"
     index="check that pip reaches its package index, then run this again"
@@ -169,14 +173,13 @@ make_venv() {
         python=$(find_python) || fail "find the Python that was just installed" "run 'python3 --version'"
         step "making .venv with $python" "$again" "$python" -m venv --clear .venv
     fi
-    pip=".venv/bin/python -m pip --quiet --disable-pip-version-check --no-input"
     if [ -n "$group" ]; then
         # --group came with 25.1
-        step "updating pip in .venv" "$index" $pip install --upgrade 'pip>=25.1'
-        step "installing CoreOps and its $group tools into .venv" "$index" $pip install --editable . --group "$group"
+        step "updating pip in .venv" "$index" pip install --upgrade 'pip>=25.1'
+        step "installing CoreOps and its $group tools into .venv" "$index" pip install --editable . --group "$group"
         stamp >".venv/.setup-$group"
     else
-        step "installing CoreOps into .venv" "$index" $pip install --editable .
+        step "installing CoreOps into .venv" "$index" pip install --editable .
     fi
     stamp >.venv/.setup-base
 }

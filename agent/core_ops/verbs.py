@@ -30,6 +30,7 @@ from core_ops.reconcile.model import Desired, Plan, Result
 from core_ops.reconcile.pin import Trust
 from core_ops.reconcile.record import Record, Status, lifecycle
 
+LOOK_WAIT_S = 5.0  # an ordinary run is over by then; a plan made in the midst of one shows half-done work as drift
 _FLAGS = ("host", "state_file", "lock_path", "quadlet_dir", "systemd_unit_dir", "config_dir")
 
 
@@ -121,7 +122,7 @@ def plan(arguments: argparse.Namespace) -> int:
     else:
         ports, goal, record = _tracked(chosen)
         try:
-            with held(chosen.path("lock_path")):
+            with held(chosen.path("lock_path"), LOOK_WAIT_S):
                 found = outlook.look(ports, goal)
         except LockedError as locked:  # a long run must not keep anybody from looking
             found = outlook.recall(ports, goal, locked)
@@ -157,7 +158,7 @@ def _problem_lines(problem: CoreOpsError) -> list[str]:
     lines = [f"✗ {newer}: {problem.message} ({problem.code})", *(f"    {d}" for d in problem.details)]
     held_to = "The host is held to the last good revision."
     if isinstance(problem, LockedError):
-        held_to = "This plan is for the revision that was authenticated last."
+        held_to = "The plan is against the revision authenticated last, and shows what that run has not done yet."
     return [*lines, f"    next: {problem.hint}", f"  {held_to}"]
 
 

@@ -1,5 +1,4 @@
 """The quickstart's own program: started by `examples/quickstart`, which makes the machine ready first."""
-# ruff: noqa: TID251  (the agent's bans on programs, clock and environment do not fit a demonstration)
 
 import argparse
 import os

@@ -3,7 +3,6 @@
 Everything goes through the real `git` and `ssh-keygen`, in lines a reader can type again. Settings are kept in
 the work tree, so that whoever keeps the guest goes on committing there as the story did.
 """
-# ruff: noqa: TID251  (the agent's bans on programs, clock and environment do not fit a demonstration)
 
 import os
 import shutil

@@ -3,7 +3,6 @@
 A process of its own, because it has to run in the guest's network namespace, and because with `--keep` it
 outlives the quickstart. It ends by itself when the guest is removed.
 """
-# ruff: noqa: TID251  (the agent's bans on programs, clock and environment do not fit a demonstration)
 
 import argparse
 import http.server

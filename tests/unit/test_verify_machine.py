@@ -62,11 +62,12 @@ def test_environment_names_the_mirror_first() -> None:
     assert find_mirrors({MAIN_VARIABLE: "http://own.example/debian/"}) == Mirrors("http://own.example/debian")
 
 
-def test_machine_without_a_mirror_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The error names the variable."""
+def test_machine_without_a_debian_mirror_leaves_the_choice_to_the_installer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Ubuntu and Fedora name no Debian archive; mmdebstrap knows one."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MachineError, match=MAIN_VARIABLE):
-        find_mirrors({})
+    assert find_mirrors({}).sources("trixie", tmp_path) == ()
 
 
 def test_sources_bind_each_archive_to_the_keyring() -> None:

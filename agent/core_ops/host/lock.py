@@ -3,15 +3,18 @@
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Generator
 from pathlib import Path
 
 from core_ops.errors import HostError, LockedError
 
+STEP_S = 0.1
+
 
 @contextlib.contextmanager
-def held(path: Path) -> Generator[None]:
-    """Hold the lock while the body runs.
+def held(path: Path, wait_s: float = 0.0) -> Generator[None]:
+    """Hold the lock while the body runs, waiting for it at most that long.
 
     The file stays when the lock is gone: its presence means nothing, so a killed run never blocks a later one.
 
@@ -29,14 +32,23 @@ def held(path: Path) -> Generator[None]:
             hint="run as root, or name another --lock-path",
         ) from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LockedError(
-                f"take the lock {path}: another run of core-ops holds it",
-                code="locked",
-                hint="wait for it to end; `systemctl status core-ops.service` shows it",
-            ) from error
+        while not _taken(descriptor):
+            if wait_s <= 0:
+                raise LockedError(
+                    f"take the lock {path}: another run of core-ops holds it",
+                    code="locked",
+                    hint="wait for it to end; `systemctl status core-ops.service` shows it",
+                )
+            time.sleep(STEP_S)
+            wait_s -= STEP_S
         yield
     finally:
         os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

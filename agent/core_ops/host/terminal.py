@@ -20,7 +20,7 @@ from core_ops.reconcile.events import (
     Warned,
     effect_words,
 )
-from core_ops.reconcile.words import plan_lines
+from core_ops.reconcile.words import brief_lines, plan_lines
 
 _COLOURS = {"+": "32", "~": "33", "-": "31", "↻": "36", "!": "33", "x": "31", "✗": "31", "✓": "32"}
 
@@ -54,7 +54,8 @@ class Progress:
     def report(self, event: Event) -> None:
         """Show one event; see `core_ops.ports.Reporter`."""
         if isinstance(event, Planned):
-            self._terminal.show(plan_lines(plan_view(event.plan), full=self._full))
+            view = plan_view(event.plan)
+            self._terminal.show(plan_lines(view, full=True) if self._full else brief_lines(view))
         self._terminal.show(printable(line) for line in _lines(event))
 
 

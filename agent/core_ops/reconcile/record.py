@@ -95,7 +95,7 @@ def lifecycle(status: Status | None) -> Lifecycle:
         return "Reconciling"
     if run.status == "never_run":
         return "Initialized"
-    return "Converged" if run.status == "success" and not run.refused else "Diverged"
+    return "Converged" if run.status == "success" else "Diverged"
 
 
 def begun(status: Status, controller: Controller, revision: str, now_s: float) -> Status:

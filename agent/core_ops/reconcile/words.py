@@ -39,6 +39,18 @@ _TALLIES = (
 _RULE = "─" * 72
 
 
+def brief_lines(view: PlanView) -> Iterator[str]:
+    """Yield a plan in one line per changed object with its first cause: what an apply is about to do."""
+    yield f"Applying to host {view.host} @ {_transition(view.revision_context, recovering=False)}"
+    yield _RULE
+    yield from tallies(view)
+    for entry in view.entries:
+        if entry.action != "no_op":
+            name = printable(entry.object.display_id)
+            yield f"{_SIGNS[entry.action]} {entry.action:<8} {name}  ({printable(entry.causes[0].summary)})"
+    yield ""
+
+
 def plan_lines(view: PlanView, *, recovering: bool = False, full: bool = False) -> Iterator[str]:
     """Yield a plan for people: header, tallies, a block per changed object, and how many stay as they are.
 
@@ -64,7 +76,7 @@ def plan_lines(view: PlanView, *, recovering: bool = False, full: bool = False) 
     elif not changed:
         yield f"In sync: {_objects(unchanged)} as desired, nothing to do."
     elif unchanged:
-        yield f"{_objects(unchanged)} left alone."
+        yield "1 object stays as it is." if unchanged == 1 else f"{unchanged} objects stay as they are."
 
 
 def _count(objects: int) -> str:

@@ -209,7 +209,11 @@ def _exec(box: Box) -> str:
         *("--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe"),
         f"--system-call-filter={_CALLS}",
         *(f"--bind={device}" for device in _DEVICES if Path(device).exists()),
-        f"--network-namespace-path={box.netns}" if box.netns else "--private-network",
+        *(
+            (f"--network-namespace-path={box.netns}", "--capability=CAP_NET_ADMIN")
+            if box.netns
+            else ("--private-network",)
+        ),
         *(bind.option() for bind in box.binds),
     ]
     return shlex.join(argv)

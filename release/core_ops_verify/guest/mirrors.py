@@ -26,13 +26,15 @@ _KEYRINGS = (
 
 @dataclass(frozen=True)
 class Mirrors:
-    """Base addresses of Debian's archive; `security` is empty where a machine has none."""
+    """Base addresses of Debian's archive; each is empty where a machine names none."""
 
     main: str
     security: str = ""
 
     def sources(self, suite: str, keyring: Path) -> tuple[str, ...]:
-        """Return sources.list lines for a suite, each bound to the keyring."""
+        """Return sources.list lines for a suite, each bound to the keyring; none leaves the choice to mmdebstrap."""
+        if not self.main:
+            return ()
         lines = [f"deb [signed-by={keyring}] {self.main} {suite} main"]
         if self.security:
             lines.append(f"deb [signed-by={keyring}] {self.security} {suite}-security main")
@@ -64,19 +66,12 @@ def parse_index_targets(text: str, *, debian_host: bool) -> Mirrors | None:
 def find_mirrors(environment: Mapping[str, str] | None = None) -> Mirrors:
     """Return the mirrors to install from: the environment's, else those of the machine's apt.
 
-    Raises:
-        MachineError: Neither names a Debian archive.
+    Ubuntu's apt and Fedora's dnf name no Debian archive; then `main` is empty, and mmdebstrap takes the one it knows.
     """
     env = os.environ if environment is None else environment
     if env.get(MAIN_VARIABLE):
         return Mirrors(env[MAIN_VARIABLE].rstrip("/"), env.get(SECURITY_VARIABLE, "").rstrip("/"))
-    found = parse_index_targets(_index_targets(), debian_host=_is_debian())
-    if found is None:
-        raise MachineError(
-            "find a Debian mirror: this machine's apt names none",
-            hint=f"set {MAIN_VARIABLE} (and {SECURITY_VARIABLE}) to a mirror's address",
-        )
-    return found
+    return parse_index_targets(_index_targets(), debian_host=_is_debian()) or Mirrors("")
 
 
 def find_keyring() -> Path:
