@@ -4,7 +4,8 @@ from quickstart_story.screen import Cut
 from quickstart_story.stage import ROOT, URL, Stage
 
 _PAGE = "http://127.0.0.1:8080/"
-_FETCH = f"busybox wget -qO- {_PAGE}"
+# A connection that was begun while the container restarts goes to an address that is no more: better ask again soon.
+_FETCH = f"busybox wget -qO- -T 2 {_PAGE}"
 _ASK_WHOAMI = "podman exec systemd-caddy wget -qO- http://systemd-whoami:8080/"
 _UNITS = ("caddy.service", "whoami.service", "report.timer")
 _SETTINGS = 'host = "guest"\nca_file = "/etc/core-ops/git-ca.pem"\n'
