@@ -6,6 +6,9 @@ section, an assignment nor a comment), the stricter rule holds, since systemd wo
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
+
+import msgspec
 
 from core_ops.reconcile.model import Finding, Value
 
@@ -68,10 +71,18 @@ def parse(content: bytes, path: str) -> UnitText | tuple[Finding, ...]:
     Source:
         systemd.syntax(7); podman-systemd.unit(5) for lines that are neither key nor section.
     """
-    text = _decoded(content, path)
+    text = _parsed(content)
+    if isinstance(text, tuple):
+        return tuple(msgspec.structs.replace(finding, path=path) for finding in text)
+    return text
+
+
+@lru_cache(maxsize=4096)  # rendering looks at a file several times, and 20 hosts of one tree share most files
+def _parsed(content: bytes) -> UnitText | tuple[Finding, ...]:
+    text = _decoded(content, "")
     if isinstance(text, Finding):
         return (text,)
-    reader = _Reader(path)
+    reader = _Reader("")
     for number, line in enumerate(text.split("\n"), 1):
         reader.take(number, line)
     return reader.finish()
