@@ -103,6 +103,12 @@ def _check(arguments: argparse.Namespace) -> int:
     return author.check(arguments)
 
 
+def _explain(arguments: argparse.Namespace) -> int:
+    from core_ops import author  # noqa: PLC0415
+
+    return author.explain(arguments)
+
+
 # --- the command line ------------------------------------------------------------------------------------------------
 
 
@@ -120,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     _apply_options(verbs.add_parser("apply", help="make the host what it should be, then look again"))
     _agent_options(verbs.add_parser("agent", help="one unattended run, as the timer makes it"))
     _status_options(verbs.add_parser("status", help="what this host is on, and how the last run went"))
+    _explain_options(verbs.add_parser("explain", help="one object: what it is, from which lines, and what starts it"))
     _check_options(verbs.add_parser("check", help="everything that is wrong with a source tree, or might be"))
     return parser
 
@@ -218,3 +225,29 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
         "--format", choices=("text", "json", "sarif"), default="text", help="how to print (default text)"
     )
     parser.set_defaults(run=_check)
+
+
+_EXPLAIN_EXAMPLES = """\
+examples:
+  core-ops explain container/caddy                 an object of this host
+  core-ops explain caddy.service                   by the unit that systemd knows
+  core-ops explain /etc/caddy/Caddyfile            by its path on the host
+  core-ops explain container/caddy --source-repo . --host web1
+"""
+
+
+def _explain_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Show one object of the desired state: files, lines, dependencies, what starts it. Changes nothing."
+    )
+    parser.epilog = _EXPLAIN_EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "object", metavar="OBJECT", help="display id, unit name, or path on the host or in the repository"
+    )
+    _target_options(parser)
+    parser.add_argument(
+        "--source-repo", type=Path, metavar="PATH", help="use this directory, not what the host was given"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON view")
+    parser.set_defaults(run=_explain)
