@@ -60,7 +60,7 @@ def explain(arguments: argparse.Namespace) -> int:
     """Say what one object is, where it comes from and what starts it."""
     chosen = settings.read({name: getattr(arguments, name, None) for name in _FLAGS})
     given: Path | None = arguments.source_repo
-    desired = _tracked(chosen) if given is None else _given(chosen, given)
+    desired = tracked(chosen) if given is None else _given(chosen, given)
     found = explained(desired, build(desired), arguments.object)
     if isinstance(found, Unknown):
         names = ", ".join(found.nearest)
@@ -96,7 +96,7 @@ def _given(chosen: settings.Settings, path: Path) -> Desired:
         ) from refused
 
 
-def _tracked(chosen: settings.Settings) -> Desired:
+def tracked(chosen: settings.Settings) -> Desired:
     """Return what this host was last told to be, from the local store alone.
 
     Raises:
