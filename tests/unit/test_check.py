@@ -164,6 +164,7 @@ def test_findings_are_sorted_by_place() -> None:
             [":5: NoHealth"],
         ),
         ("web.container", f"[Container]\nImage=x:1\nNotify=healthy\n[Service]\nRestart=always\n{INSTALL}", []),
+        ("web.container", f"[Container]\nImage=x:1\n[Service]\nType=oneshot\nRestart=on-failure\n{INSTALL}", []),
         ("web.container", "[Container]\nImage=x:1\n", [": NothingStarts"]),
         ("web.service", "[Service]\nExecStart=/bin/true\n", [": NothingStarts"]),
         ("web.service", "[Service]\nBusName=org.x\nExecStart=/bin/true\n", []),

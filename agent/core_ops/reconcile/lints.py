@@ -16,6 +16,8 @@ Level = Literal["error", "warning", "note"]
 _RESTARTING = ("always", "on-failure", "on-abnormal", "on-abort", "on-watchdog")
 _MOUNTS = ("RequiresMountsFor", "WantsMountsFor")
 _BUILT = (".image", ".build")  # names of Quadlet files, not of images
+# Kinds that come up only when something names them; slices, say, come up with what is in them.
+_NAMED_TO_START = frozenset({"container", "network", "volume", "service", "socket", "timer"})
 
 
 class Remark(NamedTuple):
@@ -87,7 +89,7 @@ def _misplaced_mounts(subject: Subject) -> Iterator[Remark]:
 
 def _no_health(subject: Subject) -> Iterator[Remark]:
     for unit in subject.units:
-        if unit.node.object.resource_type != "container" or _tells_health(unit.layers):
+        if unit.node.object.resource_type != "container" or _tells_health(unit.layers) or _ends(unit.layers):
             continue
         for line in values(unit.layers, "Service", "Restart")[-1:]:
             if line.value in _RESTARTING:
@@ -102,14 +104,21 @@ def _tells_health(unit: tuple[Layer, ...]) -> bool:
     return any(n.value == "healthy" for n in notify) or any(c.value != "none" for c in command)
 
 
+def _ends(unit: tuple[Layer, ...]) -> bool:
+    """Whether the unit does one job and ends, so that its exit status says how it is."""
+    return any(line.value == "oneshot" for line in values(unit, "Service", "Type")[-1:])
+
+
 def _nothing_starts(subject: Subject) -> Iterator[Remark]:
     started = {u for node in subject.rendered.graph.nodes.values() for u in _starts(node)}
     for unit in subject.units:
         started.update(_hooks(unit.layers))
     for unit in subject.units:
         node = unit.node
-        if node.template or node.installs or node.unit in started or values(unit.layers, "Service", "BusName"):
+        if node.object.resource_type not in _NAMED_TO_START or node.template or node.installs or node.unit in started:
             continue
+        if values(unit.layers, "Service", "BusName") or values(unit.layers, "Container", "Pod"):
+            continue  # D-Bus and the pod start it
         message = f"{node.unit} has no [Install] section and nothing wants or activates it"
         hint = "add [Install] with WantedBy=, a timer or socket, or Wants= in another unit"
         yield Remark(node.item.sources[0], 0, message, hint)

@@ -48,7 +48,8 @@ class UnitText(Value, frozen=True):
 
     def words(self, section: str, key: str) -> tuple[str, ...]:
         """Return the effective values split at white space, for settings that are lists of names."""
-        return tuple(word for value in self.values(section, key) for word in value.split())
+        values = self.values(section, key)
+        return tuple(word for value in values for word in value.split()) if values else ()
 
 
 def layered(texts: Iterable[UnitText]) -> UnitText:
