@@ -17,6 +17,7 @@ examples:
   core-ops plan                                    what would change, and why
   core-ops apply                                   change it, and look again
   core-ops plan --source-repo . --host web1        an author's look, on any machine
+  core-ops check .                                 everything wrong with a source tree, for CI
   systemctl enable --now core-ops.timer            from now on, by itself
 
 exit status:
@@ -96,6 +97,18 @@ def _status(arguments: argparse.Namespace) -> int:
     return verbs.status(arguments)
 
 
+def _check(arguments: argparse.Namespace) -> int:
+    from core_ops import author  # noqa: PLC0415
+
+    return author.check(arguments)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from core_ops import author  # noqa: PLC0415
+
+    return author.explain(arguments)
+
+
 # --- the command line ------------------------------------------------------------------------------------------------
 
 
@@ -113,6 +126,8 @@ def _parser() -> argparse.ArgumentParser:
     _apply_options(verbs.add_parser("apply", help="make the host what it should be, then look again"))
     _agent_options(verbs.add_parser("agent", help="one unattended run, as the timer makes it"))
     _status_options(verbs.add_parser("status", help="what this host is on, and how the last run went"))
+    _explain_options(verbs.add_parser("explain", help="one object: what it is, from which lines, and what starts it"))
+    _check_options(verbs.add_parser("check", help="everything that is wrong with a source tree, or might be"))
     return parser
 
 
@@ -183,3 +198,56 @@ def _status_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", action="store_true", help="show every setting and where it comes from")
     _state_options(parser)
     parser.set_defaults(run=_status)
+
+
+_CHECK_EXAMPLES = """\
+examples:
+  core-ops check .                                 every host of the tree
+  core-ops check . --host web1                     what concerns one host
+  core-ops check . --format sarif > core-ops.sarif for a code host that shows findings
+
+exit status:
+  0 no error, perhaps warnings    1 an error    2 usage    64 PATH is no directory
+"""
+
+
+def _check_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Read a source tree and say every refusal and every doubt, each place once. Writes nothing."
+    parser.epilog = _CHECK_EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("path", type=Path, metavar="PATH", help="directory that holds services/ and hosts/")
+    hosts = parser.add_mutually_exclusive_group()
+    hosts.add_argument("--host", metavar="NAME", help="only what concerns this host")
+    hosts.add_argument("--all-hosts", action="store_true", help="every host and whatever no host selects (default)")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="print one JSON view")
+    shown.add_argument(
+        "--format", choices=("text", "json", "sarif"), default="text", help="how to print (default text)"
+    )
+    parser.set_defaults(run=_check)
+
+
+_EXPLAIN_EXAMPLES = """\
+examples:
+  core-ops explain container/caddy                 an object of this host
+  core-ops explain caddy.service                   by the unit that systemd knows
+  core-ops explain /etc/caddy/Caddyfile            by its path on the host
+  core-ops explain container/caddy --source-repo . --host web1
+"""
+
+
+def _explain_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Show one object of the desired state: files, lines, dependencies, what starts it. Changes nothing."
+    )
+    parser.epilog = _EXPLAIN_EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "object", metavar="OBJECT", help="display id, unit name, or path on the host or in the repository"
+    )
+    _target_options(parser)
+    parser.add_argument(
+        "--source-repo", type=Path, metavar="PATH", help="use this directory, not what the host was given"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON view")
+    parser.set_defaults(run=_explain)

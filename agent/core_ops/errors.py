@@ -38,16 +38,22 @@ def printable(text: str) -> str:
 
 
 class CoreOpsError(Exception):
-    """What was being attempted and failed; `hint` is the next step, `code` a stable word, `details` one line per finding."""
+    """What was being attempted and failed; `hint` is the next step, `code` a stable word, `details` one line per finding.
+
+    `place` is the repository path that is at fault, where there is one.
+    """
 
     disposition: ClassVar[Disposition] = Disposition.STOP
     word: ClassVar[str] = "Error"
     exit_status: ClassVar[int] = EXIT_FAILED
 
-    def __init__(self, message: str, *, code: str, hint: str = "", details: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, message: str, *, code: str, hint: str = "", details: tuple[str, ...] = (), place: str = ""
+    ) -> None:
         super().__init__(redact(message))
         self.message = printable(redact(message))
         self.code = code
+        self.place = printable(place)
         self.hint = printable(redact(hint))
         self.details = tuple(printable(redact(d)) for d in details)
 

@@ -9,11 +9,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from core_ops.reconcile.check import Checked, check
+from core_ops.reconcile.checkview import check_lines, check_view
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.contract import plan_view, result_view
-from core_ops.reconcile.model import Anchor, Desired, Failure, LastApplied, Obj, Plan, Result, Source
+from core_ops.reconcile.explain import Explained, explain
+from core_ops.reconcile.explainview import ExplainView, explain_lines, explain_view
+from core_ops.reconcile.graph import build
+from core_ops.reconcile.model import Anchor, Desired, Failure, LastApplied, Obj, Plan, Result, Source, TreeFile
 from core_ops.reconcile.plan import plan
 from core_ops.reconcile.record import DesiredState, Reconciliation, Record, Refusal, Status, lifecycle
+from core_ops.reconcile.sarif import sarif
 from core_ops.reconcile.words import plan_lines, result_lines, status_lines
 from fakes import FakeHost
 from trees import rendered
@@ -116,6 +122,26 @@ def _status() -> list[str]:
     )
 
 
+def _checked() -> Checked:
+    files = {
+        "hosts/h1/host.yaml": "host: h1\nservices: [web, tick]\n",
+        "hosts/h2/host.yaml": "host: h2\nservices: [bad]\n",
+        "hosts/h3/host.yaml": "host: h3\nservices: [bad, nobody]\n",
+        "services/bad/bad.container": "[Container]\nImage=x:1\nNetwork=no.network\n",
+        "services/idle/idle.service": "[Unit]\n",
+        **WEB,
+    }
+    return check(TreeFile(path, text.encode()) for path, text in files.items())
+
+
+def _explained() -> ExplainView:
+    dropin = "[Container]\nImage=web:2\nVolume=\nVolume=%E/web/site:/www:ro\n"
+    desired = _of("1", {**WEB, "hosts/h1/overrides/web.container.d/image.conf": dropin})
+    found = explain(desired, build(desired), "web.service")
+    assert isinstance(found, Explained)
+    return explain_view(found, "h1", desired.source)
+
+
 def _shown() -> dict[str, str]:
     """Every golden file by name."""
     shown: dict[str, str] = {}
@@ -127,6 +153,12 @@ def _shown() -> dict[str, str]:
     done = result_view(result)
     shown["result-failure.json"] = msgspec.json.format(msgspec.json.encode(done), indent=1).decode()
     shown["result-failure.txt"] = "\n".join(result_lines(done, result.failures))
+    checked, explained = check_view(_checked()), _explained()
+    shown["check.json"] = msgspec.json.format(msgspec.json.encode(checked), indent=1).decode()
+    shown["check.txt"] = "\n".join(check_lines(checked))
+    shown["check.sarif"] = msgspec.json.format(sarif(_checked(), "0"), indent=1).decode()
+    shown["explain.json"] = msgspec.json.format(msgspec.json.encode(explained), indent=1).decode()
+    shown["explain.txt"] = "\n".join(explain_lines(explained))
     shown["status-refused.txt"] = "\n".join(_status())
     return {name: f"{text}\n" for name, text in shown.items()}
 

@@ -96,16 +96,16 @@ def _names(root: _Map) -> tuple[tuple[str, int], ...]:
         raise _Refused(root.line, "has no services:", "write services: [] to deploy nothing to this host")
     if not isinstance(node, _List):
         raise _Refused(node.line, "services: is not a list", "write services: [name, name]")
-    names: list[tuple[str, int]] = []
+    names: dict[str, int] = {}
     for entry in node.nodes:
         if not isinstance(entry, _Scalar) or not entry.text:
             raise _Refused(
                 entry.line, "services: holds something that is not a name", "write one service name per entry"
             )
-        if any(entry.text == name for name, _ in names):
+        if entry.text in names:
             raise _Refused(entry.line, f"services: names “{entry.text}” twice", "remove one of them")
-        names.append((entry.text, entry.line))
-    return tuple(names)
+        names[entry.text] = entry.line
+    return tuple(names.items())
 
 
 def _text_of(root: _Map, key: str) -> _Scalar:

@@ -6,7 +6,7 @@ names keep (`10-base-…` before `20-host-…`), so that systemd's own ordering 
 
 from collections.abc import Iterator
 
-from core_ops.reconcile.graph import build
+from core_ops.reconcile.graph import Graph, build
 from core_ops.reconcile.kinds import KINDS, UnitName, unit_name
 from core_ops.reconcile.layout import ConfigSource, DropInSource, HostTree, Layout, ServiceTree, UnitSource
 from core_ops.reconcile.model import Desired, Directories, Finding, Item, Obj, Source, Value
@@ -20,8 +20,21 @@ _FORBIDDEN_ROOTS = ("systemd", "containers", "core-ops", "udev", "pam.d", "sudoe
 RULES = 1  # raise it when the same tree renders to something else
 
 
+class Rendered(Value, frozen=True):
+    """What a host should have, together with how its units depend on each other."""
+
+    desired: Desired
+    graph: Graph
+
+
 def render(layout: Layout, host: str, source: Source, directories: Directories) -> Desired | tuple[Finding, ...]:
     """Return what `host` should have, or every refusal that concerns it, sorted by place."""
+    found = resolve(layout, host, source, directories)
+    return found.desired if isinstance(found, Rendered) else found
+
+
+def resolve(layout: Layout, host: str, source: Source, directories: Directories) -> Rendered | tuple[Finding, ...]:
+    """Return what `host` should have with its graph, or every refusal that concerns it, sorted by place."""
     tree = next((h for h in layout.hosts if h.name == host), None)
     if tree is None:
         return _unknown_host(layout, host)
@@ -30,11 +43,11 @@ def render(layout: Layout, host: str, source: Source, directories: Directories) 
     if renderer.findings:
         return tuple(sorted(renderer.findings))
     desired = Desired(source, host, directories, RULES, tuple(sorted(items, key=lambda item: item.object)))
-    return _cycle(desired) or desired
-
-
-def _cycle(desired: Desired) -> tuple[Finding, ...]:
     graph = build(desired)
+    return _cycle(graph) or Rendered(desired, graph)
+
+
+def _cycle(graph: Graph) -> tuple[Finding, ...]:
     if not graph.cycle:
         return ()
     names = " -> ".join((*graph.cycle, graph.cycle[0]))
@@ -50,6 +63,18 @@ def _unknown_host(layout: Layout, host: str) -> tuple[Finding, ...]:
     known = ", ".join(h.name for h in layout.hosts) or "none"
     hint = f"add it, or name another host with --host (hosts here: {known})"
     return (Finding(f"hosts/{host}/host.yaml", 0, "MissingHost", "is not in the repository", hint),)
+
+
+def unit_text(source: UnitSource) -> UnitText | tuple[Finding, ...]:
+    """Return a unit file's text, or why it is none: bad syntax, or without the section its kind needs."""
+    text = parse(source.content, source.path)
+    name = unit_name(source.name)
+    if name is None or isinstance(text, tuple):
+        return text
+    section = KINDS[name.suffix].section
+    if section in text.sections:
+        return text
+    return (Finding(source.path, 0, "BadUnit", f"has no [{section}] section", f"add a [{section}] section"),)
 
 
 class _Parsed(Value, frozen=True):
@@ -94,14 +119,9 @@ class _Renderer:
 
     def _parsed(self, source: UnitSource) -> _Parsed | None:
         name = unit_name(source.name)
-        text = parse(source.content, source.path)
+        text = unit_text(source)
         if name is None or isinstance(text, tuple):
             self.findings.extend(text if isinstance(text, tuple) else ())
-            return None
-        section = KINDS[name.suffix].section
-        if section not in text.sections:
-            hint = f"add a [{section}] section"
-            self.findings.append(Finding(source.path, 0, "BadUnit", f"has no [{section}] section", hint))
             return None
         unit = runtime_unit(name, text)
         free = self._claim(self._unit_path(name.file_name, name.suffix), source.path)
@@ -147,7 +167,7 @@ class _Renderer:
             return None
         if base is None:
             hint = f"add {dropin.unit} to a selected service, or remove the drop-in"
-            message = f"is for {dropin.unit}, which no service selected for {self._host.name} has"
+            message = f"is for {dropin.unit}, which no selected service has"
             self.findings.append(Finding(dropin.path, 0, "OrphanDropIn", message, hint))
             return None
         suffix = dropin.unit.rpartition(".")[2]
@@ -204,9 +224,11 @@ class _Renderer:
                 self.findings.append(Finding(config.path, 0, "MissingService", message, f"add {name} to services:"))
 
     def _dangling(self, units: dict[str, _Parsed]) -> None:
-        dropins = [*(d for s in self._services for d in s.dropins), *self._host.dropins]
+        dropins: dict[str, list[DropInSource]] = {}
+        for d in (*(d for s in self._services for d in s.dropins), *self._host.dropins):
+            dropins.setdefault(d.unit, []).append(d)
         for p in units.values():
-            texts = [(d.path, parse(d.content, d.path)) for d in dropins if d.unit == p.name.file_name]
+            texts = [(d.path, parse(d.content, d.path)) for d in dropins.get(p.name.file_name, ())]
             for path, text in [(p.source.path, p.text), *texts]:
                 if isinstance(text, UnitText):
                     self._dangling_in(path, p.name, text, units)

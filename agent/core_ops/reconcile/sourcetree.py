@@ -107,6 +107,7 @@ def _limit(origin: str, path: str, found: int, most: int, what: str) -> None:
             f"read {origin} at {path}: there are more than {most} {what}",
             code="limit-exceeded",
             hint="keep large or generated files out of services/ and hosts/",
+            place=path,
         )
 
 
@@ -114,5 +115,8 @@ def bad_tree(origin: str, path: str, why: str) -> RefusedRevisionError:
     """Return the refusal of a tree for one entry, whose name cannot drive a terminal any more."""
     shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in path)
     return RefusedRevisionError(
-        f"read {origin} at {shown}: {why}", code="bad-tree", hint="rename or remove the entry and commit again"
+        f"read {origin} at {shown}: {why}",
+        code="bad-tree",
+        hint="rename or remove the entry and commit again",
+        place=shown,
     )

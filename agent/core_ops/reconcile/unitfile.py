@@ -6,6 +6,9 @@ section, an assignment nor a comment), the stricter rule holds, since systemd wo
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
+
+import msgspec
 
 from core_ops.reconcile.model import Finding, Value
 
@@ -45,7 +48,8 @@ class UnitText(Value, frozen=True):
 
     def words(self, section: str, key: str) -> tuple[str, ...]:
         """Return the effective values split at white space, for settings that are lists of names."""
-        return tuple(word for value in self.values(section, key) for word in value.split())
+        values = self.values(section, key)
+        return tuple(word for value in values for word in value.split()) if values else ()
 
 
 def layered(texts: Iterable[UnitText]) -> UnitText:
@@ -68,10 +72,18 @@ def parse(content: bytes, path: str) -> UnitText | tuple[Finding, ...]:
     Source:
         systemd.syntax(7); podman-systemd.unit(5) for lines that are neither key nor section.
     """
-    text = _decoded(content, path)
+    text = _parsed(content)
+    if isinstance(text, tuple):
+        return tuple(msgspec.structs.replace(finding, path=path) for finding in text)
+    return text
+
+
+@lru_cache(maxsize=4096)  # rendering looks at a file several times, and 20 hosts of one tree share most files
+def _parsed(content: bytes) -> UnitText | tuple[Finding, ...]:
+    text = _decoded(content, "")
     if isinstance(text, Finding):
         return (text,)
-    reader = _Reader(path)
+    reader = _Reader("")
     for number, line in enumerate(text.split("\n"), 1):
         reader.take(number, line)
     return reader.finish()

@@ -1,0 +1,137 @@
+"""Everything that is wrong, or might be, with a source tree: for every host at once, each place once.
+
+A refusal of a service or host stops the hosts that select it. What concerns no host today, such as a service nobody selects,
+is still said, as a warning: it would stop the next host that selects it.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from core_ops.errors import CoreOpsError
+from core_ops.reconcile.layout import Layout, ServiceTree, read_layout
+from core_ops.reconcile.lints import Level, lint
+from core_ops.reconcile.model import Directories, Finding, Source, TreeFile, Value
+from core_ops.reconcile.render import Rendered, resolve, unit_text
+from core_ops.reconcile.unitfile import parse
+
+_SOURCE = Source("(stateless)")
+
+
+class Said(Value, frozen=True, order=True):
+    """One thing to be said of one place. `line` is 0 when the whole file is meant; `hosts` are those it concerns."""
+
+    path: str
+    line: int
+    code: str
+    message: str
+    level: Level
+    hint: str
+    hosts: tuple[str, ...] = ()
+
+
+class HostCount(Value, frozen=True):
+    """One host: how many objects it would get (none when it is refused), and what was said of it."""
+
+    host: str
+    objects: int
+    errors: int
+    warnings: int
+
+
+class Checked(Value, frozen=True):
+    """What a check came to, sorted by place and by host."""
+
+    findings: tuple[Said, ...]
+    hosts: tuple[HostCount, ...]
+
+    @property
+    def refused(self) -> bool:
+        """Whether there is an error."""
+        return any(said.level == "error" for said in self.findings)
+
+
+def check(files: Iterable[TreeFile], only: tuple[str, ...] = ()) -> Checked:
+    """Return all that is to be said of a tree.
+
+    Args:
+        files: the entries below `services/` and `hosts/`, in any order.
+        only: hosts to look at, and nothing that does not concern one of them; all hosts and the whole tree when empty.
+    """
+    layout = read_layout(files)
+    gathered = _Gathered()
+    hosts = tuple(sorted(only or _hosts(layout)))
+    objects = {host: gathered.look(layout, host) for host in hosts}
+    if not only:
+        gathered.rest(layout, bare=not hosts)
+    findings = gathered.sorted()
+    return Checked(findings, tuple(_counted(host, objects[host], findings) for host in hosts))
+
+
+def unreadable(problem: CoreOpsError) -> Checked:
+    """Return what a check came to when the tree breaks a rule before anything in it can be looked at."""
+    said = Said(problem.place or ".", 0, problem.code, problem.message, "error", problem.hint)
+    return Checked((said,), ())
+
+
+def _hosts(layout: Layout) -> frozenset[str]:
+    """Return the names of all hosts, also of those whose manifest can't be read."""
+    broken = (f.path.split("/")[1] for f in layout.findings if f.code == "HostManifestParse")
+    return frozenset((*(h.name for h in layout.hosts), *broken))
+
+
+def _counted(host: str, objects: int, findings: tuple[Said, ...]) -> HostCount:
+    levels = [said.level for said in findings if host in said.hosts]
+    return HostCount(host, objects, levels.count("error"), levels.count("warning"))
+
+
+class _Gathered:
+    """What was said so far, with the hosts it was said of."""
+
+    def __init__(self) -> None:
+        self._said: dict[Said, list[str]] = {}
+
+    def look(self, layout: Layout, host: str) -> int:
+        """Take in what concerns one host; return how many objects it would get."""
+        found = resolve(layout, host, _SOURCE, Directories())
+        if not isinstance(found, Rendered):
+            for finding in found:
+                self._add(finding, "error", host)
+            return 0
+        for row, remark in lint(found):
+            said = Said(remark.path, remark.line, row.code, remark.message, row.level, remark.hint)
+            self._said.setdefault(said, []).append(host)
+        return len(found.desired.items)
+
+    def rest(self, layout: Layout, *, bare: bool) -> None:
+        """Take in what concerns no host."""
+        known = {(said.path, said.line, said.code) for said in self._said}
+        selected = {name for h in layout.hosts for name, _ in h.manifest.services}
+        idle = tuple(s for s in layout.services if s.name not in selected)
+        roots = tuple(f"services/{s.name}/" for s in idle)
+        for finding in (*layout.findings, *(f for s in idle for f in _in_service(s))):
+            if (finding.path, finding.line, finding.code) not in known:
+                self._add(finding, "warning" if finding.path.startswith(roots) else "error")
+        if bare:
+            hint = "add hosts/<name>/host.yaml, or name the directory that holds services/ and hosts/"
+            self._add(Finding("hosts", 0, "MissingHost", "no host is described here", hint), "error")
+
+    def _add(self, finding: Finding, level: Level, *hosts: str) -> None:
+        said = Said(finding.path, finding.line, finding.code, finding.message, level, finding.hint)
+        self._said.setdefault(said, []).extend(hosts)
+
+    def sorted(self) -> tuple[Said, ...]:
+        """Return everything by place, each thing once."""
+        merged = (
+            Said(s.path, s.line, s.code, s.message, s.level, s.hint, tuple(dict.fromkeys(hosts)))
+            for s, hosts in self._said.items()
+        )
+        return tuple(sorted(merged))
+
+
+def _in_service(service: ServiceTree) -> Iterator[Finding]:
+    """Yield what is wrong with the files of a service by themselves."""
+    for unit in service.units:
+        text = unit_text(unit)
+        yield from text if isinstance(text, tuple) else ()
+    for dropin in service.dropins:
+        text = parse(dropin.content, dropin.path)
+        yield from text if isinstance(text, tuple) else ()

@@ -1,0 +1,143 @@
+"""An explanation as a JSON view and in human words."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from core_ops.errors import printable
+from core_ops.reconcile.contract import CauseView, DependencyView, ObjectView, RevisionView, object_view
+from core_ops.reconcile.explain import Explained
+from core_ops.reconcile.layers import Line
+from core_ops.reconcile.model import Obj, Source
+
+_NOTHING = "nothing starts it"
+
+
+class LayerView(msgspec.Struct, frozen=True):
+    """One file the object is made of."""
+
+    source: str
+    path: str
+
+
+class LineView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line that counts, and the places of the lines it makes void."""
+
+    source: str
+    line: int
+    section: str
+    key: str
+    value: str
+    overrides: tuple[str, ...] = ()
+
+
+class ExplainMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The file on the host and everything that is read from it."""
+
+    host: str
+    path: str
+    mode: str
+    layers: tuple[LayerView, ...]
+    unit: str | UnsetType = UNSET
+    lines: tuple[LineView, ...] = ()
+    configs: tuple[ObjectView, ...] = ()
+    starts: tuple[str, ...] = ()
+
+
+class ExplainView(msgspec.Struct, frozen=True, tag_field="view_kind", tag="explain"):
+    """One object of a host's desired state."""
+
+    revision_context: RevisionView
+    object: ObjectView
+    action_or_outcome: Literal["desired"]
+    causes: tuple[CauseView, ...]
+    dependencies: tuple[DependencyView, ...]
+    metadata: ExplainMetadata
+    summary: str
+
+
+def explain_view(explained: Explained, host: str, source: Source) -> ExplainView:
+    """Return the view of an explanation.
+
+    Args:
+        explained: what is known of the object.
+        host: the host it is for.
+        source: the revision it comes from.
+    """
+    item = explained.item
+    starts = explained.starts or ((_NOTHING,) if _startable(item.object) else ())
+    return ExplainView(
+        revision_context=_revision(source),
+        object=object_view(item.object),
+        action_or_outcome="desired",
+        causes=tuple(CauseView("desired_change", f"declared by {layer}") for layer, _ in explained.layers),
+        dependencies=(
+            *(DependencyView("prerequisite", object_view(o)) for o in explained.requires),
+            *(DependencyView("dependent", object_view(o)) for o in explained.required_by),
+        ),
+        metadata=ExplainMetadata(
+            host=host,
+            path=item.path,
+            mode=f"{item.mode:04o}",
+            layers=tuple(LayerView(layer, path) for layer, path in explained.layers),
+            unit=item.unit or UNSET,
+            lines=tuple(_line(line) for line in explained.lines),
+            configs=tuple(object_view(o) for o in explained.uses),
+            starts=starts,
+        ),
+        summary=f"{item.object.display_id} is {item.path} on {host}",
+    )
+
+
+def _startable(obj: Obj) -> bool:
+    return obj.resource_type not in {"config", "dropin"}
+
+
+def _revision(source: Source) -> RevisionView:
+    return RevisionView(
+        source.revision,
+        source.repository or UNSET,
+        source.ref or UNSET,
+        signers=(source.signer,) if source.signer else UNSET,
+    )
+
+
+def _line(line: Line) -> LineView:
+    return LineView(line.source, line.line, line.section, line.key, line.value, line.overrides)
+
+
+def explain_lines(view: ExplainView) -> Iterator[str]:
+    """Yield an explanation for people; it says what the view says."""
+    meta = view.metadata
+    revision = view.revision_context.target_revision
+    short = revision if revision.startswith("(") else revision[:8]
+    yield printable(f"{view.object.display_id} for host {meta.host} @ {short}")
+    fields = (
+        ("file", (f"{meta.path} (mode {meta.mode})",)),
+        ("unit", () if meta.unit is UNSET else (meta.unit,)),
+        ("from", tuple(layer.source for layer in meta.layers)),
+        ("started", meta.starts),
+        ("requires", _related(view, "prerequisite")),
+        ("required by", _related(view, "dependent")),
+        ("uses", tuple(o.display_id for o in meta.configs)),
+    )
+    for name, entries in fields:
+        for place, entry in enumerate(entries):
+            yield printable(f"  {'' if place else name:<12} {entry}")
+    yield from _line_lines(meta.lines)
+
+
+def _related(view: ExplainView, relation: str) -> tuple[str, ...]:
+    return tuple(d.object.display_id for d in view.dependencies if d.relation == relation)
+
+
+def _line_lines(lines: tuple[LineView, ...]) -> Iterator[str]:
+    sections = tuple(dict.fromkeys(line.section for line in lines))
+    for section in sections:
+        yield printable(f"  [{section}]")
+        for line in lines:
+            if line.section == section:
+                overrides = f", overrides {', '.join(line.overrides)}" if line.overrides else ""
+                yield printable(f"    {line.key}={line.value}  ({line.source}:{line.line}{overrides})")
