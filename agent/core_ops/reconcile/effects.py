@@ -19,7 +19,7 @@ from core_ops.reconcile.model import (
     WriteFile,
 )
 
-_ACTIVATORS = frozenset({"timer", "socket"})
+_ACTIVATORS = frozenset({"timer", "socket", "path"})
 
 
 def effects(comparison: Comparison, graph: Graph, before: Graph | None) -> tuple[Effect, ...]:
@@ -37,7 +37,11 @@ def effects(comparison: Comparison, graph: Graph, before: Graph | None) -> tuple
 
 def _stops(comparison: Comparison, graph: Graph, before: Graph | None) -> Iterator[UnitJob]:
     stopping: dict[str, Obj] = {u: c.node.object for u, c in comparison.units.items() if c.stop}
-    stopping |= {s.unit: o.object for o, s in comparison.gone_units if s.active in UP or s.active == "deactivating"}
+    stopping |= {
+        s.unit: o.object
+        for o, s in comparison.gone_units
+        if o.object.resource_type != "slice" and (s.active in UP or s.active == "deactivating")
+    }
     order = {unit: place for place, unit in enumerate((before or graph).order)}
 
     def place(unit: str) -> tuple[bool, int, str]:

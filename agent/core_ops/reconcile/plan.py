@@ -178,7 +178,8 @@ def _removals(found: Comparison) -> Iterator[Entry]:
     for owned in sorted(found.gone, key=lambda o: o.object):
         cause = Cause("desired_change", "no longer in the repository")
         state = next((s for o, s in found.gone_units if o == owned), UnitState(owned.unit))
-        verbs = ("stop" if state.active in UP else "", "disable" if state.enabled in ENABLED else "")
+        stops = state.active in UP and owned.object.resource_type != "slice"
+        verbs = ("stop" if stops else "", "disable" if state.enabled in ENABLED else "")
         steps = tuple(f"{verb} {owned.unit}" for verb in verbs if verb)
         yield Entry(owned.object, "delete", (cause,), diff_summary=f"removes {owned.path}", steps=steps)
 

@@ -19,6 +19,7 @@ class Assignment(Value, frozen=True):
     key: str
     value: str
     line: int
+    path: str = ""
 
 
 class UnitText(Value, frozen=True):
@@ -27,16 +28,20 @@ class UnitText(Value, frozen=True):
     assignments: tuple[Assignment, ...] = ()
     sections: tuple[str, ...] = ()
 
-    def values(self, section: str, key: str) -> tuple[str, ...]:
-        """Return the effective values of a setting that may be repeated, after resets."""
-        result: list[str] = []
+    def effective(self, section: str, key: str) -> tuple[Assignment, ...]:
+        """Return the lines of a setting that may be repeated that still count after resets."""
+        result: list[Assignment] = []
         for a in self.assignments:
             if a.section == section and a.key == key:
                 if a.value == "":
                     result.clear()
                 else:
-                    result.append(a.value)
+                    result.append(a)
         return tuple(result)
+
+    def values(self, section: str, key: str) -> tuple[str, ...]:
+        """Return the effective values of a setting that may be repeated, after resets."""
+        return tuple(a.value for a in self.effective(section, key))
 
     def last(self, section: str, key: str) -> str:
         """Return the effective value of a setting that holds one value; empty when it is unset or reset."""
@@ -132,7 +137,7 @@ class _Reader:
         elif not self._section:
             self._complain(f"{key}= stands before any [Section]", "put it under a section header")
         else:
-            self._assignments.append(Assignment(self._section, key, value.strip(), self._start))
+            self._assignments.append(Assignment(self._section, key, value.strip(), self._start, self._path))
 
     def _open(self, text: str) -> None:
         name = text[1:-1]
