@@ -1,7 +1,7 @@
 """In-memory worlds for a run: they can be cut at any effect, and they are held to the real adapters by contract tests.
 
 `FakeHost` models what matters of systemd: it runs what it has *loaded*, it loads what is on disk only at a reload, and
-whoever requires a unit goes down with it.
+whoever requires a unit goes down with it, and a pod ends with its last container.
 """
 
 import itertools
@@ -149,6 +149,10 @@ class FakeHost:
         for other, loaded in self.loaded.items():
             if unit in loaded.relations.strong and other in self.running:
                 self._stop(other)
+        for pod in self.loaded[unit].relations.strong if unit in self.loaded else ():
+            bound = {u for u, loaded in self.loaded.items() if pod in loaded.relations.strong}
+            if pod.endswith("-pod.service") and pod in self.running and not bound & set(self.running):
+                self._stop(pod)
 
     def _start(self, unit: str) -> None:
         loaded = self.loaded.get(unit)
