@@ -69,6 +69,7 @@ class _Renderer:
         self._places: dict[str, str] = {}  # target path or unit -> repository path that claimed it
         self.findings: list[Finding] = []
         self._services = tuple(self._selected(layout))
+        self._dropins = self._dropins_by_unit()
         roots = (f"hosts/{host.name}/", *(f"services/{s.name}/" for s in self._services))
         self.findings.extend(f for f in layout.findings if f.path.startswith(roots) or _stray(f))
 
@@ -110,12 +111,19 @@ class _Renderer:
         free = self._claim(self._unit_path(name.file_name, name.suffix), source.path)
         return _Parsed(name, source, text, unit) if free and self._claim(unit, source.path) else None
 
+    def _dropins_by_unit(self) -> dict[str, dict[str, DropInSource]]:
+        """Return the drop-ins by the unit they are for and the name they are installed under."""
+        found: dict[str, dict[str, DropInSource]] = {}
+        base = (("10-base", d) for s in self._services for d in s.dropins)
+        for prefix, dropin in (*base, *(("20-host", d) for d in self._host.dropins)):
+            found.setdefault(dropin.unit, {})[f"{prefix}-{dropin.name}"] = dropin
+        return found
+
     def _dropin_texts(self, name: UnitName) -> Iterator[UnitText]:
-        """Yield the drop-ins of a unit's own file in the order in which they are read; those of its template count too."""
-        targets = {name.file_name, template_of(name.file_name)}
-        base = sorted((d for s in self._services for d in s.dropins), key=lambda d: d.name)
-        for dropin in (*base, *sorted(self._host.dropins, key=lambda d: d.name)):
-            if dropin.unit in targets and isinstance(text := parse(dropin.content, dropin.path), UnitText):
+        """Yield the drop-ins of a unit's own file by name; an instance's replace those of its template."""
+        both = self._dropins.get(template_of(name.file_name), {}) | self._dropins.get(name.file_name, {})
+        for _, dropin in sorted(both.items()):
+            if isinstance(text := parse(dropin.content, dropin.path), UnitText):
                 yield text
 
     def _claim(self, place: str, path: str) -> bool:
