@@ -74,3 +74,20 @@ def test_the_only_container_of_a_pod_changes_with_it(site: Site) -> None:
     before = site.invocations(*UNITS)
     site.agent()
     assert changed(site, before) == set()
+
+
+def test_a_slice_takes_a_new_limit_while_its_units_run(site: Site) -> None:
+    """A reload is enough: systemd has the new limit, and nothing was restarted."""
+    files = {
+        "hosts/guest/host.yaml": "host: guest\nservices: [web]\n",
+        "services/web/web.slice": "[Slice]\nTasksMax=500\n",
+        "services/web/web.service": "[Service]\nExecStart=sleep inf\nSlice=web.slice\n[Install]\nWantedBy=multi-user.target\n",
+    }
+    site.commit(files)
+    site.init()
+    site.agent()
+    before = site.invocations("web")
+    site.commit({"services/web/web.slice": "[Slice]\nTasksMax=600\n"})
+    site.agent()
+    assert site.guest.show("web.slice", "TasksMax") == {"TasksMax": "600"}
+    assert changed(site, before) == set()
