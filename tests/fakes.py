@@ -1,7 +1,7 @@
 """In-memory worlds for a run: they can be cut at any effect, and they are held to the real adapters by contract tests.
 
 `FakeHost` models what matters of systemd: it runs what it has *loaded*, it loads what is on disk only at a reload, and
-whoever requires a unit goes down with it.
+whoever requires a unit goes down with it, and a pod ends with its last container.
 """
 
 import itertools
@@ -13,7 +13,7 @@ from core_ops.errors import HostError, SourceError
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.events import Event
-from core_ops.reconcile.kinds import KINDS, unit_name
+from core_ops.reconcile.kinds import UnitName, unit_name
 from core_ops.reconcile.model import (
     Directories,
     Effect,
@@ -30,7 +30,7 @@ from core_ops.reconcile.model import (
     UntrustedRevision,
     WriteFile,
 )
-from core_ops.reconcile.quadlet import Relations, host_paths, relations, runtime_unit
+from core_ops.reconcile.quadlet import Peers, Relations, host_paths, peers, relations, runtime_unit
 from core_ops.reconcile.record import Record
 from core_ops.reconcile.unitfile import UnitText, layered, parse
 
@@ -91,9 +91,9 @@ class FakeHost:
             self.files[path] = (content, 0o644)
 
     def reload(self) -> None:
-        files = {p.rpartition("/")[2]: p for p in self.files if self._unit_of(p)}
-        units = {name: self._unit_of(p) for name, p in files.items()}
-        self.loaded = {unit: self._load(files[name], unit, units) for name, unit in units.items()}
+        units = {p: unit for p in self.files if (unit := self._unit_of(p))}
+        known = peers((*self._text(p)[:2], unit) for p, unit in units.items())
+        self.loaded = {unit: self._load(p, unit, known) for p, unit in units.items()}
 
     def restart(self, unit: str) -> None:
         self._stop(unit)
@@ -102,7 +102,7 @@ class FakeHost:
     def inputs_on_disk(self, unit: str) -> tuple[tuple[str, bytes], ...]:
         """What the unit would be started from after a reload."""
         path = next(p for p in self.files if self._unit_of(p) == unit)
-        loaded = self._load(path, unit, {})
+        loaded = self._load(path, unit, Peers({}, {}))
         return (*loaded.definition, *self._configs(loaded.text))
 
     # --- systemd ----------------------------------------------------------------------------------------------------
@@ -149,6 +149,10 @@ class FakeHost:
         for other, loaded in self.loaded.items():
             if unit in loaded.relations.strong and other in self.running:
                 self._stop(other)
+        for pod in self.loaded[unit].relations.strong if unit in self.loaded else ():
+            bound = {u for u, loaded in self.loaded.items() if pod in loaded.relations.strong}
+            if pod.endswith("-pod.service") and pod in self.running and not bound & set(self.running):
+                self._stop(pod)
 
     def _start(self, unit: str) -> None:
         loaded = self.loaded.get(unit)
@@ -182,17 +186,20 @@ class FakeHost:
         text = parse(self.files[path][0], path)
         return runtime_unit(parsed, text) if isinstance(text, UnitText) else ""
 
-    def _load(self, path: str, unit: str, units: dict[str, str]) -> Loaded:
+    def _text(self, path: str) -> tuple[UnitName, UnitText, tuple[tuple[str, bytes], ...]]:
         name = unit_name(path.rpartition("/")[2])
         assert name is not None
         dropins = sorted(p for p in self.files if p.startswith(f"{path}.d/"))
         definition = tuple((p, self.files[p][0]) for p in (path, *dropins))
-        text = layered(t for p, c in definition if isinstance(t := parse(c, p), UnitText))
-        quadlet = KINDS[name.suffix].form == "quadlet" and name.suffix != "container"
+        return name, layered(t for p, c in definition if isinstance(t := parse(c, p), UnitText)), definition
+
+    def _load(self, path: str, unit: str, known: Peers) -> Loaded:
+        name, text, definition = self._text(path)
+        quadlet = name.suffix in {"network", "volume", "image", "build"}
         return Loaded(
             definition,
             text,
-            relations(name, text, unit, units),
+            relations(name, text, unit, known),
             oneshot=quadlet or text.last("Service", "Type") == "oneshot",
             remains=quadlet or text.last("Service", "RemainAfterExit") == "yes",
         )
@@ -207,7 +214,7 @@ class FakeHost:
         """Read a native unit that nobody asked about before, as systemd does; a generated one needs the generators."""
         path = f"{self.directories.systemd}/{unit}"
         if unit not in self.loaded and path in self.files and self._unit_of(path) == unit:
-            self.loaded[unit] = self._load(path, unit, {})
+            self.loaded[unit] = self._load(path, unit, Peers({}, {}))
 
     def _unit(self, unit: str) -> UnitState:
         self._lazily(unit)

@@ -33,14 +33,43 @@ def outcome(
     return render(read_layout(files), HOST, Source(revision), directories or Directories())
 
 
+INSTALL = "[Install]\nWantedBy=multi-user.target\n"
+PATH = "[Path]\nPathExists=/run/{name}\n[Install]\nWantedBy=multi-user.target\n"
 CONTAINER = "[Container]\nImage=x:{image}\n{more}\n[Install]\nWantedBy=multi-user.target\n"
 SERVICE = "[Service]\nExecStart=/bin/sleep {image}\n{more}\n[Install]\nWantedBy=multi-user.target\n"
 
 
+def _member(draw: st.DrawFn, image: int) -> str:
+    """A container of the pod, up to its [Container] section, which may go on."""
+    service = draw(st.sampled_from(["", INSTALL, "[Service]\nSlice=z.slice\n"]))
+    own = draw(st.sampled_from(["", "StartWithPod=no\n"]))
+    return f"{service}[Container]\nImage=i.image\nPod=p.pod\nLabel=v={image}\n{own}"
+
+
+def _job(kind: str, name: str, image: int) -> Mapping[str, str]:
+    """A service without [Install], and perhaps the timer or path that starts it."""
+    job = f"[Service]\nType=oneshot\nExecStart=/bin/sleep {image}\n"
+    match kind:
+        case "timed":
+            return {
+                f"{name}.service": job,
+                f"{name}.timer": "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n",
+            }
+        case "watched":
+            return {f"{name}.service": job, f"{name}.path": PATH.format(name=name)}
+        case _:
+            return {f"{name}.service": job.replace("Type=oneshot\n", "")}
+
+
 @st.composite
 def worlds(draw: st.DrawFn) -> Mapping[str, str]:
-    """A source tree over a small universe of services that share a network, configs, drop-ins, a timer and a socket."""
-    files: dict[str, str] = {"services/z/z.network": f"[Network]\nLabel=v={draw(st.integers(0, 1))}\n"}
+    """A small universe of services that share a network, a pod and an image, with configs, drop-ins, timers and paths."""
+    files: dict[str, str] = {
+        "services/z/z.network": f"[Network]\nLabel=v={draw(st.integers(0, 1))}\n",
+        "services/z/p.pod": f"[Pod]\nLabel=v={draw(st.integers(0, 1))}\n{draw(st.sampled_from(['', INSTALL]))}",
+        "services/z/i.image": f"[Image]\nImage=i:{draw(st.integers(1, 2))}\n",
+        "services/z/z.slice": f"[Slice]\nMemoryMax={draw(st.integers(1, 2))}G\n",
+    }
     for name in draw(st.sets(st.sampled_from("abc"), min_size=1)):
         base = f"services/{name}"
         image = draw(st.integers(1, 2))
@@ -48,8 +77,10 @@ def worlds(draw: st.DrawFn) -> Mapping[str, str]:
         if draw(st.booleans()):
             files[f"{base}/config/app.conf"] = f"v={draw(st.integers(0, 1))}\n"
             more += f"Volume=/etc/{name}/app.conf:/app.conf\n"
-        kind = draw(st.sampled_from(["container", "service", "timed", "plain"]))
-        if kind == "container":
+        kind = draw(st.sampled_from(["container", "service", "timed", "watched", "member", "plain"]))
+        if kind == "member":
+            files[f"{base}/{name}.container"] = _member(draw, image) + more
+        elif kind == "container":
             files[f"{base}/{name}.container"] = CONTAINER.format(image=image, more=more)
         elif kind == "service":
             requires = (
@@ -59,11 +90,8 @@ def worlds(draw: st.DrawFn) -> Mapping[str, str]:
                 more.replace("Network=z.network\n", "").replace("Volume=", "EnvironmentFile=").replace(":/app.conf", "")
             )
             files[f"{base}/{name}.service"] = requires + SERVICE.format(image=image, more=own)
-        elif kind == "timed":
-            files[f"{base}/{name}.service"] = f"[Service]\nType=oneshot\nExecStart=/bin/sleep {image}\n"
-            files[f"{base}/{name}.timer"] = "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n"
         else:
-            files[f"{base}/{name}.service"] = f"[Service]\nExecStart=/bin/sleep {image}\n"
+            files |= {f"{base}/{path}": text for path, text in _job(kind, name, image).items()}
         if kind in {"container", "service"} and draw(st.booleans()):
             dropin = f"{base}/{name}.{kind}.d/x.conf"
             files[dropin] = f"[Unit]\nDescription=d{draw(st.integers(0, 1))}\n"

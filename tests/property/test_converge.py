@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core_ops import outlook, run
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import subjects
-from core_ops.reconcile.graph import build
+from core_ops.reconcile.graph import Graph, build
 from core_ops.reconcile.model import Desired, Directories, LastApplied, Observed, Plan, UnitJob
 from core_ops.reconcile.pin import Trust
 from core_ops.reconcile.plan import plan
@@ -155,7 +155,7 @@ def test_what_is_not_owned_is_never_removed_or_replaced(old: Mapping[str, str], 
 @given(worlds(), worlds())
 @settings(max_examples=200, deadline=None)
 def test_only_units_whose_inputs_changed_are_disturbed(old: Mapping[str, str], new: Mapping[str, str]) -> None:
-    """A unit that has the same inputs in both revisions is neither stopped nor restarted."""
+    """A unit that has the same inputs in both revisions is neither stopped nor restarted; a pod ends with its containers."""
     before, after = build(rendered(old)), build(rendered(new))
     same = {u for u, n in after.nodes.items() if u in before.nodes and before.nodes[u].inputs == n.inputs}
     host, store = FakeHost(), FakeStore(BEGIN)
@@ -164,7 +164,14 @@ def test_only_units_whose_inputs_changed_are_disturbed(old: Mapping[str, str], n
     planned = run.plan(ports(host, store), rendered(new), store.load().last)
 
     disturbed = {e.unit for e in planned.effects if isinstance(e, UnitJob) and e.verb in {"stop", "restart"}}
-    assert not disturbed & same
+    pods = {u for u, n in after.nodes.items() if n.object.resource_type == "pod" and _bound(before, u) & disturbed}
+    assert not disturbed & same - pods
+    assert not any(_bound(before, pod) & same for pod in disturbed & same)
+
+
+def _bound(graph: Graph, pod: str) -> set[str]:
+    """The containers of a pod that should be up."""
+    return {u for u, n in graph.nodes.items() if pod in n.relations.strong and n.wanted}
 
 
 @given(worlds())

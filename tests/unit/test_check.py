@@ -147,7 +147,6 @@ def test_findings_are_sorted_by_place() -> None:
         ("web.container", f"[Container]\nImage=r:5000/x\n{INSTALL}", [":2: ImageWithoutDigest"]),
         ("web.container", f"[Container]\nImage=r:5000/x:1\n{INSTALL}", []),
         ("web.container", f"[Container]\nImage=x@sha256:00\n{INSTALL}", []),
-        ("web.container", f"[Container]\nImage=x.build\n{INSTALL}", []),
         ("web.container", f"[Container]\nImage=x\nImage=x:1\n{INSTALL}", []),
         (
             "web.container",

@@ -78,6 +78,8 @@ def test_a_unit_without_install_is_not_started() -> None:
         ("a.timer", "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n"),
         ("b.timer", "[Timer]\nOnCalendar=daily\nUnit=a.service\n[Install]\nWantedBy=timers.target\n"),
         ("a.socket", "[Socket]\nListenStream=/run/a\n[Install]\nWantedBy=sockets.target\n"),
+        ("a.path", "[Path]\nPathExists=/run/a\n[Install]\nWantedBy=paths.target\n"),
+        ("b.path", "[Path]\nPathExists=/run/a\nUnit=a.service\n[Install]\nWantedBy=paths.target\n"),
         ("b.socket", "[Socket]\nListenStream=/run/a\nService=a.service\n[Install]\nWantedBy=sockets.target\n"),
     ],
 )
@@ -140,6 +142,115 @@ def test_an_activator_stops_before_what_it_activates() -> None:
     planned = plan(rendered({"services/z/z.volume": "[Volume]\n"}), last, running)
     assert [j for j in jobs(planned) if j.startswith("stop")] == ["stop a.socket", "stop a.service"]
     assert "disable a.socket" in jobs(planned)
+
+
+POD = {
+    "services/s/p.pod": f"[Pod]\n{INSTALL}",
+    "services/s/a.container": "[Container]\nImage=x\nPod=p.pod\n",
+    "services/s/b.container": "[Container]\nImage=x\nPod=p.pod\n",
+}
+
+
+def changed(files: dict[str, str], *names: str) -> Plan:
+    """The plan of a settled host after a line was added to some of its files."""
+    last, observed = settled(rendered(files))
+    return plan(rendered({**files, **{n: f"# changed\n{files[n]}" for n in names}}), last, observed)
+
+
+def test_a_pod_brings_up_its_containers() -> None:
+    """The pod starts first, and its containers with it, though they have no [Install] section of their own."""
+    assert jobs(first(rendered(POD))) == ["start p-pod.service", "start a.service", "start b.service"]
+
+
+def test_a_container_that_does_not_start_with_its_pod_is_left() -> None:
+    """`StartWithPod=no` leaves it to its own [Install] section."""
+    own = {"services/s/b.container": "[Container]\nImage=x\nPod=p.pod\nStartWithPod=no\n"}
+    assert jobs(first(rendered({**POD, **own}))) == ["start p-pod.service", "start a.service"]
+
+
+def test_a_changed_pod_takes_its_containers_along() -> None:
+    """They stop before it, and all come back after it."""
+    assert jobs(changed(POD, "services/s/p.pod")) == [
+        *("stop b.service", "stop a.service", "stop p-pod.service"),
+        *("restart p-pod.service", "restart a.service", "restart b.service"),
+    ]
+
+
+def test_a_changed_container_leaves_its_pod_alone() -> None:
+    """As long as another container keeps the pod up."""
+    assert jobs(changed(POD, "services/s/a.container")) == ["stop a.service", "restart a.service"]
+
+
+def test_a_pod_stops_with_its_last_container() -> None:
+    """Podman would end it a moment later, under the feet of a container that starts; the plan says so."""
+    planned = changed(POD, "services/s/a.container", "services/s/b.container")
+    assert jobs(planned)[2:4] == ["stop p-pod.service", "restart p-pod.service"]
+    assert "last container" in entry(planned, "pod/p").causes[0].summary
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "unit"),
+    [
+        ("i.image", "[Image]\nImage=x\n", "i-image.service"),
+        ("i.build", "[Build]\nImageTag=x\nFile=/srv/Containerfile\n", "i-build.service"),
+    ],
+)
+def test_a_changed_image_reaches_its_users(name: str, text: str, unit: str) -> None:
+    """A container, and one whose volume is made from the image; nobody else."""
+    files = {
+        f"services/s/{name}": text,
+        "services/s/a.container": f"[Container]\nImage={name}\n{INSTALL}",
+        "services/s/b.container": f"[Container]\nImage=x\nVolume=v.volume:/v\n{INSTALL}",
+        "services/s/c.container": f"[Container]\nImage=x\n{INSTALL}",
+        "services/s/v.volume": f"[Volume]\nDriver=image\nImage={name}\n",
+    }
+    restarted = [j for j in jobs(changed(files, f"services/s/{name}")) if j.startswith("restart")]
+    assert restarted == [f"restart {u}" for u in (unit, "a.service", "v-volume.service", "b.service")]
+
+
+def test_a_slice_changes_at_a_reload_only() -> None:
+    """Stopping it would stop whatever runs in it; its limits are taken over as they stand."""
+    files = {
+        "services/s/s.slice": "[Slice]\nMemoryMax=1G\n",
+        "services/s/a.service": f"[Service]\nExecStart=/bin/true\nSlice=s.slice\n{INSTALL}",
+    }
+    assert [j for j in jobs(first(rendered(files))) if "slice" in j] == []
+    planned = changed(files, "services/s/s.slice")
+    assert [type(e).__name__ for e in planned.effects] == ["WriteFile", "ReloadManager"]
+    last, observed = settled(rendered(files))
+    without = {"services/s/a.service": files["services/s/a.service"]}
+    assert jobs(plan(rendered(without), last, seen_as(observed, "s.slice", active="active"))) == []
+
+
+def test_a_target_brings_up_what_it_wants() -> None:
+    """And a change of it restarts only what is part of it."""
+    files = {
+        "services/s/s.target": f"[Unit]\nWants=a.service b.service\n{INSTALL}",
+        "services/s/a.service": "[Unit]\nPartOf=s.target\n[Service]\nExecStart=/bin/true\n",
+        "services/s/b.service": "[Service]\nExecStart=/bin/true\n",
+    }
+    started = {j for j in jobs(first(rendered(files))) if j.startswith("start")}
+    assert started == {"start s.target", "start a.service", "start b.service"}
+    again = {j for j in jobs(changed(files, "services/s/s.target")) if j.startswith("restart")}
+    assert again == {"restart s.target", "restart a.service"}
+
+
+def test_the_drop_ins_of_a_template_belong_to_its_instances() -> None:
+    """An instance's drop-in of the same name replaces that of the template, and is counted among its inputs."""
+    desired = rendered(
+        {
+            "services/s/a@.service": "[Service]\nExecStart=/bin/true\n",
+            "services/s/a@1.service": f"[Service]\nExecStart=/bin/true\n{INSTALL}",
+            "services/s/a@.service.d/x.conf": "[Unit]\nDescription=all\n",
+            "services/s/a@.service.d/y.conf": "[Unit]\nDescription=all\n",
+            "services/s/a@1.service.d/y.conf": "[Unit]\nDescription=one\n",
+        }
+    )
+    assert [d.object.name for d in build(desired).nodes["a@1.service"].dropins] == [
+        "a@.service.d/10-base-x.conf",
+        "a@1.service.d/10-base-y.conf",
+    ]
+    assert [j for j in jobs(first(desired)) if j.startswith("start")] == ["start a@1.service"]
 
 
 def test_a_failed_unit_is_reset_before_it_is_started() -> None:

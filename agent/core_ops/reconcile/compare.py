@@ -75,8 +75,18 @@ def subjects(desired: Desired, last: LastApplied) -> Subjects:
     return Subjects(tuple(sorted(paths)), tuple(sorted(u for u in units if u and "@." not in u)))
 
 
-def compare(desired: Desired, graph: Graph, last: LastApplied, observed: Observed) -> Comparison:
-    """Return what differs between what a host should have, what it was given last and what it has."""
+def compare(
+    desired: Desired, graph: Graph, before_graph: Graph | None, last: LastApplied, observed: Observed
+) -> Comparison:
+    """Return what differs between what a host should have, what it was given last and what it has.
+
+    Args:
+        desired: what it should have.
+        graph: the units of that.
+        before_graph: the units of the state that was applied last, if it was another.
+        last: the record.
+        observed: what it has.
+    """
     seen = {f.path: f for f in observed.files}
     states = {u.unit: u for u in observed.units}
     owned = {o.path: o for o in last.owned}
@@ -89,6 +99,9 @@ def compare(desired: Desired, graph: Graph, last: LastApplied, observed: Observe
     redefined, touched = _touched(graph, files, gone)
     started = {s.unit: s.inputs for s in last.started}
     stopping = graph.strong_dependents(redefined)
+    up = {unit for unit, state in states.items() if state.active in UP}
+    kept = {u for u, n in graph.nodes.items() if u not in touched | stopping and started.get(u) == n.inputs}
+    stopping = graph.strong_dependents(redefined | _emptied(graph, before_graph or graph, up, up & kept))
     units = {
         unit: _unit(
             node,
@@ -129,6 +142,23 @@ def _touched(
     return frozenset(redefined), graph.strong_dependents(redefined | touched)
 
 
+def _emptied(graph: Graph, before: Graph, up: set[str], kept: set[str]) -> frozenset[str]:
+    """Return the pods that lose their last running container: they have to be stopped and started with it.
+
+    Podman ends a pod with its last container a moment later, and a start job of that moment fails with the pod.
+
+    Source:
+        podman-pod-create(1), --exit-policy=stop, which the Quadlet generator sets.
+    """
+    found: set[str] = set()
+    for unit, node in graph.nodes.items():
+        if node.object.resource_type == "pod" and unit in up:
+            bound = {u for u, n in before.nodes.items() if unit in n.relations.strong}
+            if bound & up and not bound & kept:
+                found.add(unit)
+    return frozenset(found)
+
+
 class _Context(Value, frozen=True):
     """What the rest of the host means for one unit."""
 
@@ -145,6 +175,10 @@ def _unit(node: Node, state: UnitState, started: str | None, context: _Context) 
     if up and not node.wanted and state.type == "oneshot" and state.active == "activating":
         left = "it is running a job that a timer or a person started; it ends with what it began with"
         return UnitChange(node, state, stop=False, job="", reset=False, enablement=enablement, stale=stale, left=left)
+    if (
+        node.object.resource_type == "slice"
+    ):  # what its units are in: it takes changes at a reload, and its stop is theirs
+        return UnitChange(node, state, stop=False, job="", reset=False, enablement=enablement, stale=stale)
     job: Literal["", "start", "restart"] = ""
     if up and (touched or stopping or stale):
         job = "restart"

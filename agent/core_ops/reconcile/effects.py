@@ -12,14 +12,16 @@ from core_ops.reconcile.graph import Graph
 from core_ops.reconcile.model import (
     Effect,
     Obj,
+    Owned,
     ReloadManager,
     RemoveFile,
     SetEnablement,
     UnitJob,
+    UnitState,
     WriteFile,
 )
 
-_ACTIVATORS = frozenset({"timer", "socket"})
+_ACTIVATORS = frozenset({"timer", "socket", "path"})
 
 
 def effects(comparison: Comparison, graph: Graph, before: Graph | None) -> tuple[Effect, ...]:
@@ -37,7 +39,7 @@ def effects(comparison: Comparison, graph: Graph, before: Graph | None) -> tuple
 
 def _stops(comparison: Comparison, graph: Graph, before: Graph | None) -> Iterator[UnitJob]:
     stopping: dict[str, Obj] = {u: c.node.object for u, c in comparison.units.items() if c.stop}
-    stopping |= {s.unit: o.object for o, s in comparison.gone_units if s.active in UP or s.active == "deactivating"}
+    stopping |= {s.unit: o.object for o, s in _ended(comparison) if s.active in UP or s.active == "deactivating"}
     order = {unit: place for place, unit in enumerate((before or graph).order)}
 
     def place(unit: str) -> tuple[bool, int, str]:
@@ -46,6 +48,11 @@ def _stops(comparison: Comparison, graph: Graph, before: Graph | None) -> Iterat
 
     for unit in sorted(stopping, key=place):
         yield UnitJob("stop", unit, stopping[unit])
+
+
+def _ended(comparison: Comparison) -> Iterator[tuple[Owned, UnitState]]:
+    """Yield the removed units that end with their files; a slice ends with the last unit in it."""
+    yield from (gone for gone in comparison.gone_units if gone[0].object.resource_type != "slice")
 
 
 def _disables(comparison: Comparison) -> Iterator[SetEnablement]:
@@ -70,7 +77,7 @@ def _reload(comparison: Comparison) -> Iterator[ReloadManager]:
 
 
 def _resets(comparison: Comparison, graph: Graph) -> Iterator[UnitJob]:
-    for owned, state in comparison.gone_units:
+    for owned, state in _ended(comparison):
         if state.active in {*UP, "deactivating", "failed"}:
             yield UnitJob("reset-failed", owned.unit, owned.object)  # or it lingers as failed for ever
     for unit in graph.order:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from core_ops.reconcile.kinds import KINDS, unit_name
+from core_ops.reconcile.kinds import KINDS, UnitName, is_template, template_of, unit_name
 from core_ops.reconcile.model import NATIVE_TYPES, Desired, Item, Obj, Value, sha256_hex
-from core_ops.reconcile.quadlet import Relations, host_paths, relations
+from core_ops.reconcile.quadlet import Peers, Relations, host_paths, peers, relations
 from core_ops.reconcile.unitfile import UnitText, layered, parse
 
 _INSTALL_KEYS = ("WantedBy", "RequiredBy", "UpheldBy")
@@ -66,10 +66,10 @@ class Graph(Value, frozen=True):
 def build(desired: Desired) -> Graph:
     """Return the dependency graph of a host's desired state."""
     mains = [i for i in desired.items if i.unit and i.object.resource_type != "dropin"]
-    files = {_file_name(i): i.unit for i in mains}
-    configs = _configs_by_path(desired)
-    dropins = _dropins_by_unit(desired)
-    drafts = {i.unit: _draft(i, dropins.get(i.unit, ()), files, configs) for i in mains}
+    dropins, configs = _dropins_by_target(desired), _configs_by_path(desired)
+    sources = [_source(i, dropins) for i in mains]
+    known = peers((s.name, s.text, s.item.unit) for s in sources)
+    drafts = {s.item.unit: _draft(s, known, configs) for s in sources}
     order, cycle = _ordered(_prerequisites(drafts))
     wanted, inputs = _wanted(drafts), _inputs(drafts)
     nodes = {unit: msgspec.structs.replace(drafts[unit], wanted=unit in wanted, inputs=inputs[unit]) for unit in order}
@@ -80,12 +80,47 @@ def _file_name(item: Item) -> str:
     return item.path.rpartition("/")[2]
 
 
-def _dropins_by_unit(desired: Desired) -> Mapping[str, tuple[Item, ...]]:
+class _Source(Value, frozen=True):
+    """A unit file with the drop-ins that apply to it."""
+
+    item: Item
+    name: UnitName
+    dropins: tuple[Item, ...]
+    text: UnitText
+
+
+def _source(item: Item, dropins: Mapping[str, tuple[Item, ...]]) -> _Source:
+    name = unit_name(_file_name(item))
+    if name is None:
+        msg = f"{item.path} was rendered without being a unit"
+        raise AssertionError(msg)
+    own = _dropins_of(item, dropins)
+    text = layered(t for i in (item, *own) if isinstance(t := parse(i.content, i.path), UnitText))
+    return _Source(item, name, own, text)
+
+
+def _dropins_by_target(desired: Desired) -> Mapping[str, tuple[Item, ...]]:
+    """Return the drop-ins by the file or unit that their directory names."""
     found: dict[str, list[Item]] = {}
-    for item in desired.items:  # items are sorted by object, so a unit's drop-ins come in the order systemd reads them
+    for item in desired.items:
         if item.object.resource_type == "dropin":
-            found.setdefault(item.unit, []).append(item)
-    return {unit: tuple(items) for unit, items in found.items()}
+            found.setdefault(item.object.name.partition("/")[0].removesuffix(".d"), []).append(item)
+    return {target: tuple(items) for target, items in found.items()}
+
+
+def _dropins_of(item: Item, dropins: Mapping[str, tuple[Item, ...]]) -> tuple[Item, ...]:
+    """Return a unit's drop-ins as they are read: the generator's before systemd's, an instance's over its template's.
+
+    Source:
+        systemd.unit(5): `foo@.service.d/` applies to every instance; a file of that name in `foo@1.service.d/` wins.
+    """
+    name = _file_name(item)
+    found: dict[tuple[bool, str], Item] = {}
+    for target in (template_of(name), name, template_of(item.unit), item.unit):
+        generated = target in {template_of(item.unit), item.unit}
+        for dropin in dropins.get(target, ()):
+            found[generated, _file_name(dropin)] = dropin
+    return tuple(found[place] for place in sorted(found))
 
 
 def _configs_by_path(desired: Desired) -> Mapping[str, tuple[Item, ...]]:
@@ -99,24 +134,19 @@ def _configs_by_path(desired: Desired) -> Mapping[str, tuple[Item, ...]]:
     return {path: tuple(items) for path, items in found.items()}
 
 
-def _draft(
-    item: Item, dropins: tuple[Item, ...], files: dict[str, str], configs: Mapping[str, tuple[Item, ...]]
-) -> Node:
-    name = unit_name(_file_name(item))
-    if name is None:
-        msg = f"{item.path} was rendered without being a unit"
-        raise AssertionError(msg)
-    text = layered(t for i in (item, *dropins) if isinstance(t := parse(i.content, i.path), UnitText))
+def _draft(source: _Source, known: Peers, configs: Mapping[str, tuple[Item, ...]]) -> Node:
+    item, name, text = source.item, source.name, source.text
+    template = is_template(item.unit)
     used = {c.object: c for path in host_paths(text) for c in configs.get(path, ())}
     return Node(
         unit=item.unit,
         item=item,
-        dropins=dropins,
+        dropins=source.dropins,
         configs=tuple(used[o] for o in sorted(used)),
-        relations=relations(name, text, item.unit, files),
+        relations=relations(name, text, item.unit, known),
         native=KINDS[name.suffix].type in NATIVE_TYPES,
-        template=name.is_template,
-        installs=not name.is_template and any(text.values("Install", k) for k in _INSTALL_KEYS),
+        template=template,
+        installs=not template and any(text.values("Install", k) for k in _INSTALL_KEYS),
         wanted=False,
         inputs="",
     )
@@ -158,7 +188,7 @@ def _one_cycle(waiting: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
 def _wanted(nodes: Mapping[str, Node]) -> frozenset[str]:
     """Return the units that should be up: those with an [Install] section and what these pull in.
 
-    A unit that a timer or socket of the host starts is left to it, even if it could be enabled too: starting a backup now
+    A unit that a timer, socket or path of the host starts is left to it, even if it could be enabled too: starting a backup now
     because its timer was deployed is not what anybody asked for.
     """
     activated = {u for n in nodes.values() for u in n.relations.activates}
@@ -166,10 +196,15 @@ def _wanted(nodes: Mapping[str, Node]) -> frozenset[str]:
     found: set[str] = set()
     while todo:
         unit = todo.pop()
-        if unit in nodes and unit not in found and not nodes[unit].template:
+        if unit in nodes and unit not in found and _startable(nodes[unit]):
             found.add(unit)
             todo.extend(nodes[unit].relations.wants)
     return frozenset(found)
+
+
+def _startable(node: Node) -> bool:
+    """Whether the unit is started at all: a template can't be, and a slice comes with the first unit in it."""
+    return not node.template and node.object.resource_type != "slice"
 
 
 def _inputs(nodes: Mapping[str, Node]) -> dict[str, str]:

@@ -14,14 +14,17 @@ UNIT_STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.-]*(@[A-Za-z0-9:_.-]*)?\Z")
 NAME_LIMIT = 200  # file names end at 255 bytes; a prefix, a suffix and a temporary name must still fit
 
 # Units that belong to the system or to this agent: replacing one could lock everybody out.
-RESERVED = re.compile(r"(core-ops|systemd-|dbus\.|dbus-broker|init\.scope|-\.)")
+RESERVED = re.compile(
+    r"(core-ops|systemd-|dbus\.|dbus-broker|init\.scope|-\.|(system|user|machine)\.slice"
+    r"|(basic|default|emergency|graphical|multi-user|network(-online|-pre)?|rescue|shutdown|sysinit)\.target)"
+)
 
 
 class Kind(Value, frozen=True):
     """One kind of unit file.
 
-    `form` says which program reads it, `section` which section it must have, `unit_suffix` what is appended to the stem to
-    name the unit systemd knows.
+    `form` says which program reads it, `section` which section it must have (a target or slice may have none of its own),
+    `unit_suffix` what is appended to the stem to name the unit systemd knows.
     """
 
     type: ResourceType
@@ -34,9 +37,16 @@ KINDS: dict[str, Kind] = {
     "container": Kind("container", "quadlet", "Container", ".service"),
     "network": Kind("network", "quadlet", "Network", "-network.service"),
     "volume": Kind("volume", "quadlet", "Volume", "-volume.service"),
+    "pod": Kind("pod", "quadlet", "Pod", "-pod.service"),
+    "kube": Kind("kube", "quadlet", "Kube", ".service"),
+    "image": Kind("image", "quadlet", "Image", "-image.service"),
+    "build": Kind("build", "quadlet", "Build", "-build.service"),
     "service": Kind("service", "systemd", "Service", ".service"),
     "socket": Kind("socket", "systemd", "Socket", ".socket"),
     "timer": Kind("timer", "systemd", "Timer", ".timer"),
+    "target": Kind("target", "systemd", "", ".target"),
+    "path": Kind("path", "systemd", "Path", ".path"),
+    "slice": Kind("slice", "systemd", "", ".slice"),
 }
 
 
@@ -45,11 +55,6 @@ class UnitName(Value, frozen=True):
 
     stem: str
     suffix: str
-
-    @property
-    def is_template(self) -> bool:
-        """Whether the name is that of a template, which systemd can't start by itself."""
-        return self.stem.endswith("@")
 
     @property
     def file_name(self) -> str:
@@ -63,6 +68,17 @@ def unit_name(file_name: str) -> UnitName | None:
     if not dot or suffix not in KINDS or not UNIT_STEM.match(stem):
         return None
     return UnitName(stem, suffix)
+
+
+def template_of(file_name: str) -> str:
+    """Return the template that a name is an instance of (`x@1.service` of `x@.service`), or the name itself."""
+    stem, at, rest = file_name.partition("@")
+    return f"{stem}@.{rest.rpartition('.')[2]}" if at else file_name
+
+
+def is_template(unit: str) -> bool:
+    """Whether a unit's name is that of a template, which systemd can't start by itself."""
+    return "@." in unit
 
 
 def supported() -> str:

@@ -27,6 +27,7 @@ _LISTS_TEXT = """
     AddCapability AddDevice AddHost Annotation DNS DNSOption DNSSearch DropCapability ExposeHostPort
     GIDMap GlobalArgs GroupAdd Label LogOpt Mask Mount Network NetworkAlias PodmanArgs PublishPort Secret Sysctl
     Tmpfs UIDMap Ulimit Unmask Volume ContainersConfModule Gateway IPRange Subnet Options
+    ConfigMap AutoUpdate ImageTag PathExists PathExistsGlob PathChanged PathModified DirectoryNotEmpty
 """
 _LISTS = frozenset(_LISTS_TEXT.split())
 

@@ -17,7 +17,9 @@ _RESTARTING = ("always", "on-failure", "on-abnormal", "on-abort", "on-watchdog")
 _MOUNTS = ("RequiresMountsFor", "WantsMountsFor")
 _BUILT = (".image", ".build")  # names of Quadlet files, not of images
 # Kinds that come up only when something names them; slices, say, come up with what is in them.
-_NAMED_TO_START = frozenset({"container", "network", "volume", "service", "socket", "timer"})
+_NAMED_TO_START = frozenset(
+    {"container", "network", "volume", "pod", "kube", "image", "build", "service", "socket", "timer", "path"}
+)
 
 
 class Remark(NamedTuple):

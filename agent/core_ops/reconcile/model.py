@@ -5,7 +5,7 @@ here knows how a value is fetched, written or shown.
 """
 
 import hashlib
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -92,10 +92,12 @@ class Source(Value, frozen=True):
 
 # --- desired state --------------------------------------------------------------------------------------------------
 
-ResourceType = Literal["container", "volume", "network", "service", "timer", "socket", "dropin", "config"]
+QuadletType = Literal["container", "volume", "network", "pod", "kube", "image", "build"]
+NativeType = Literal["service", "timer", "socket", "target", "path", "slice"]
+ResourceType = Literal[QuadletType, NativeType, "dropin", "config"]
 
-QUADLET_TYPES: frozenset[str] = frozenset({"container", "volume", "network"})
-NATIVE_TYPES: frozenset[str] = frozenset({"service", "timer", "socket"})
+QUADLET_TYPES: frozenset[str] = frozenset(get_args(QuadletType))
+NATIVE_TYPES: frozenset[str] = frozenset(get_args(NativeType))
 
 
 class Obj(Value, frozen=True, order=True):

@@ -31,10 +31,10 @@ DIFF_LIMIT_BYTES = 64 * 1024  # a longer file is summed up: nobody reads such a 
 def plan(desired: Desired, last: LastApplied, observed: Observed) -> Plan:
     """Return what has to be done so that a host becomes what it should be, and why."""
     graph = build(desired)
-    found = compare(desired, graph, last, observed)
+    before = build(last.desired) if last.desired and last.desired != desired else None
+    found = compare(desired, graph, before, last, observed)
     entries = (*_ordered(_entries(desired, graph, found), graph), *_removals(found))
     blocked = any(e.action == "blocked" for e in entries)
-    before = build(last.desired) if last.desired and last.desired != desired else None
     owned_after = tuple(sorted(Owned(i.path, i.object, i.unit) for i in desired.items))
     return Plan(
         source=desired.source,
@@ -109,6 +109,8 @@ def _acted(unit: UnitChange, found: Comparison, graph: Graph) -> Entry:
     causes = (*_input_causes(unit.node, found, graph), *_gone_causes(unit.node, found))
     if not causes and unit.stale:
         causes = (_stale_cause(unit),)
+    if not causes and unit.stop:
+        causes = (Cause("dependency_change", "its last container stops, and podman ends a pod with that"),)
     if unit.left:
         return Entry(unit.node.object, "skipped", causes, _requires(unit.node, graph), notes=(unit.left,))
     if unit.job != "restart":
@@ -178,7 +180,8 @@ def _removals(found: Comparison) -> Iterator[Entry]:
     for owned in sorted(found.gone, key=lambda o: o.object):
         cause = Cause("desired_change", "no longer in the repository")
         state = next((s for o, s in found.gone_units if o == owned), UnitState(owned.unit))
-        verbs = ("stop" if state.active in UP else "", "disable" if state.enabled in ENABLED else "")
+        stops = state.active in UP and owned.object.resource_type != "slice"
+        verbs = ("stop" if stops else "", "disable" if state.enabled in ENABLED else "")
         steps = tuple(f"{verb} {owned.unit}" for verb in verbs if verb)
         yield Entry(owned.object, "delete", (cause,), diff_summary=f"removes {owned.path}", steps=steps)
 

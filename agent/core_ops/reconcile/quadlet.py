@@ -1,25 +1,23 @@
-"""What a unit file generates and refers to, predicted from its text alone.
+"""What a unit file generates and how it relates to other units, predicted from its text alone.
 
 The rules are Podman's (podman-systemd.unit(5)) and systemd's (systemd.unit(5)); they hold without either program being
 there, so that an author gets the same answer on a laptop as the host will.
 """
 
 import re
+from collections.abc import Iterable
+
+from msgspec.structs import astuple
 
 from core_ops.reconcile.kinds import KINDS, UnitName
 from core_ops.reconcile.model import Value
+from core_ops.reconcile.references import needed, pod_of
 from core_ops.reconcile.unitfile import UnitText
 
 _STRONG = ("Requires", "BindsTo", "PartOf", "Requisite")
 _SEPARATORS = re.compile(r"""[\s:,="']+""")
+_TRUE = frozenset({"1", "yes", "true", "on"})
 _EXEC_PREFIXES = "-+!@|"  # systemd.service(5), special executable prefixes; EnvironmentFile= knows `-` too
-
-
-class Reference(Value, frozen=True):
-    """A name one unit file uses for another file of the same host, and the line that uses it."""
-
-    file_name: str
-    line: int
 
 
 class Relations(Value, frozen=True):
@@ -36,11 +34,39 @@ class Relations(Value, frozen=True):
     activates: tuple[str, ...] = ()
 
 
+class Peers(Value, frozen=True):
+    """What a unit has to know of the other files of its host.
+
+    `units` maps a unit file's name to its runtime unit, `members` a pod's file name to the units it starts with itself.
+    """
+
+    units: dict[str, str]
+    members: dict[str, tuple[str, ...]]
+
+
+def peers(files: Iterable[tuple[UnitName, UnitText, str]]) -> Peers:
+    """Return what the given files (name, text with drop-ins, runtime unit) are to each other."""
+    units: dict[str, str] = {}
+    members: dict[str, tuple[str, ...]] = {}
+    for name, text, unit in sorted(files, key=lambda f: f[0].file_name):
+        units[name.file_name] = unit
+        pod = pod_of(name, text)
+        if pod and _starts_with_pod(text):
+            members[pod.file_name] = (*members.get(pod.file_name, ()), unit)
+    return Peers(units, members)
+
+
+def _starts_with_pod(text: UnitText) -> bool:
+    said = [a.value for a in text.assignments if (a.section, a.key) == ("Container", "StartWithPod")]
+    return not said or said[-1].lower() in _TRUE
+
+
 def runtime_unit(name: UnitName, text: UnitText) -> str:
     """Return the name systemd will know this file by.
 
     Source:
-        podman-systemd.unit(5): `ServiceName=`, and the suffixes per kind; a template keeps its `@` before the suffix.
+        podman-systemd.unit(5): `ServiceName=`, and the suffixes per kind; Podman's generator appends them to the whole stem,
+        so that `x@.volume` becomes `x@-volume.service`, which is no template.
     """
     kind = KINDS[name.suffix]
     if kind.form == "systemd":
@@ -48,56 +74,40 @@ def runtime_unit(name: UnitName, text: UnitText) -> str:
     given = text.last(kind.section, "ServiceName")
     if given:
         return f"{given}.service"
-    stem, at, instance = name.stem.partition("@")
-    infix = kind.unit_suffix.removesuffix(".service")
-    return f"{stem}{infix}{at}{instance}.service"
+    return f"{name.stem}{kind.unit_suffix}"
 
 
-def references(name: UnitName, text: UnitText) -> tuple[Reference, ...]:
-    """Return the Quadlet files that this Quadlet file needs: its networks and named volumes."""
-    kind = KINDS[name.suffix]
-    if kind.form != "quadlet":
-        return ()
-    return tuple(
-        Reference(candidate, a.line)
-        for a in text.assignments
-        if a.section == kind.section
-        for candidate in _candidates(a.key, a.value)
-        if candidate.endswith((".network", ".volume"))
-    )
-
-
-def _candidates(setting: str, value: str) -> tuple[str, ...]:
-    if setting in {"Network", "Volume"}:
-        return (value.partition(":")[0],)
-    if setting == "Mount":
-        options = (part.partition("=") for part in value.split(","))
-        return tuple(source for key, _, source in options if key in {"source", "src"})
-    return ()
-
-
-def relations(name: UnitName, text: UnitText, unit: str, units_of_files: dict[str, str]) -> Relations:
+def relations(name: UnitName, text: UnitText, unit: str, known: Peers) -> Relations:
     """Return how this unit relates to others, with every name turned into the unit systemd knows.
+
+    A container is bound to its pod, which starts before it and starts it too. Quadlet files named in a Quadlet file's [Unit]
+    mean their units, as in Podman after 5.4; before that systemd ignored them, and reading them costs a restart too many.
 
     Args:
         name: the file's name.
         text: the file with its drop-ins.
         unit: its runtime unit.
-        units_of_files: file name -> runtime unit, for every unit file of the host.
+        known: the other files of the host.
     """
+    quadlet = KINDS[name.suffix].form == "quadlet"
 
     def named(*keys: str) -> tuple[str, ...]:
-        return tuple(units_of_files.get(word, word) for key in keys for word in text.words("Unit", key))
+        words = (word for key in keys for word in text.words("Unit", key))
+        return tuple(known.units.get(word, word) if quadlet else word for word in words)
 
-    needed = tuple(units_of_files.get(r.file_name, r.file_name) for r in references(name, text))
+    pod = pod_of(name, text)
+    used = (*(needed(name, text) if quadlet else ()), *((pod,) if pod else ()))
+    holds = tuple(known.units.get(r.file_name, r.file_name) for r in used)
+    members = known.members.get(name.file_name, ())
     activates = tuple(u for u in _activates(name, text) if u != unit)
-    return Relations(
-        after=_unique(needed + named("After")),
-        before=_unique((*named("Before"), *activates)),  # systemd.timer(5), systemd.socket(5): implicit Before=
-        strong=_unique(needed + named(*_STRONG)),
-        wants=_unique(needed + named("Wants", "Requires", "BindsTo", "Upholds")),
+    relation = Relations(
+        after=holds + named("After"),
+        before=(*members, *named("Before"), *activates),  # systemd.timer(5), .socket(5), .path(5): implicit Before=
+        strong=holds + named(*_STRONG),
+        wants=(*members, *holds, *named("Wants", "Requires", "BindsTo", "Upholds")),
         activates=activates,
     )
+    return Relations(*(_others(unit, names) for names in astuple(relation)))
 
 
 def _activates(name: UnitName, text: UnitText) -> tuple[str, ...]:
@@ -105,9 +115,11 @@ def _activates(name: UnitName, text: UnitText) -> tuple[str, ...]:
         case "timer":
             return (text.last("Timer", "Unit") or f"{name.stem}.service",)
         case "socket":
-            if text.last("Socket", "Accept").lower() in {"yes", "true", "on", "1"}:
+            if text.last("Socket", "Accept").lower() in _TRUE:
                 return (f"{name.stem}@.service",)
             return (text.last("Socket", "Service") or f"{name.stem}.service",)
+        case "path":
+            return (text.last("Path", "Unit") or f"{name.stem}.service",)
         case _:
             return ()
 
@@ -128,3 +140,7 @@ def _expanded(word: str) -> str:
 
 def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
+
+
+def _others(unit: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(other for other in _unique(names) if other != unit)

@@ -7,17 +7,18 @@ names keep (`10-base-…` before `20-host-…`), so that systemd's own ordering 
 from collections.abc import Iterator
 
 from core_ops.reconcile.graph import Graph, build
-from core_ops.reconcile.kinds import KINDS, UnitName, unit_name
+from core_ops.reconcile.kinds import KINDS, UnitName, template_of, unit_name
 from core_ops.reconcile.layout import ConfigSource, DropInSource, HostTree, Layout, ServiceTree, UnitSource
 from core_ops.reconcile.model import Desired, Directories, Finding, Item, Obj, Source, Value
-from core_ops.reconcile.quadlet import references, runtime_unit
-from core_ops.reconcile.unitfile import UnitText, parse
+from core_ops.reconcile.quadlet import runtime_unit
+from core_ops.reconcile.references import faults, references
+from core_ops.reconcile.unitfile import UnitText, layered, parse
 
 # A config root at one of these would let a config file become a unit or change who is trusted.
 _FORBIDDEN_ROOTS = ("systemd", "containers", "core-ops", "udev", "pam.d", "sudoers.d", "ssh")
 
 
-RULES = 1  # raise it when the same tree renders to something else
+RULES = 2  # raise it when the same tree renders to something else
 
 
 class Rendered(Value, frozen=True):
@@ -72,13 +73,13 @@ def unit_text(source: UnitSource) -> UnitText | tuple[Finding, ...]:
     if name is None or isinstance(text, tuple):
         return text
     section = KINDS[name.suffix].section
-    if section in text.sections:
+    if not section or section in text.sections:
         return text
     return (Finding(source.path, 0, "BadUnit", f"has no [{section}] section", f"add a [{section}] section"),)
 
 
 class _Parsed(Value, frozen=True):
-    """A unit of the selection with its text (the base unit alone) and its runtime unit."""
+    """A unit of the selection with its text (drop-ins included) and its runtime unit."""
 
     name: UnitName
     source: UnitSource
@@ -93,6 +94,7 @@ class _Renderer:
         self._places: dict[str, str] = {}  # target path or unit -> repository path that claimed it
         self.findings: list[Finding] = []
         self._services = tuple(self._selected(layout))
+        self._dropins = self._dropins_by_unit()
         roots = (f"hosts/{host.name}/", *(f"services/{s.name}/" for s in self._services))
         self.findings.extend(f for f in layout.findings if f.path.startswith(roots) or _stray(f))
 
@@ -123,9 +125,26 @@ class _Renderer:
         if name is None or isinstance(text, tuple):
             self.findings.extend(text if isinstance(text, tuple) else ())
             return None
+        text = layered((text, *self._dropin_texts(name)))
+        self.findings.extend(faults(name, text, source.path))
         unit = runtime_unit(name, text)
         free = self._claim(self._unit_path(name.file_name, name.suffix), source.path)
         return _Parsed(name, source, text, unit) if free and self._claim(unit, source.path) else None
+
+    def _dropins_by_unit(self) -> dict[str, dict[str, DropInSource]]:
+        """Return the drop-ins by the unit they are for and the name they are installed under."""
+        found: dict[str, dict[str, DropInSource]] = {}
+        base = (("10-base", d) for s in self._services for d in s.dropins)
+        for prefix, dropin in (*base, *(("20-host", d) for d in self._host.dropins)):
+            found.setdefault(dropin.unit, {})[f"{prefix}-{dropin.name}"] = dropin
+        return found
+
+    def _dropin_texts(self, name: UnitName) -> Iterator[UnitText]:
+        """Yield the drop-ins of a unit's own file by name; an instance's replace those of its template."""
+        both = self._dropins.get(template_of(name.file_name), {}) | self._dropins.get(name.file_name, {})
+        for _, dropin in sorted(both.items()):
+            if isinstance(text := parse(dropin.content, dropin.path), UnitText):
+                yield text
 
     def _claim(self, place: str, path: str) -> bool:
         holder = self._places.setdefault(place, path)
@@ -224,21 +243,11 @@ class _Renderer:
                 self.findings.append(Finding(config.path, 0, "MissingService", message, f"add {name} to services:"))
 
     def _dangling(self, units: dict[str, _Parsed]) -> None:
-        dropins: dict[str, list[DropInSource]] = {}
-        for d in (*(d for s in self._services for d in s.dropins), *self._host.dropins):
-            dropins.setdefault(d.unit, []).append(d)
-        for p in units.values():
-            texts = [(d.path, parse(d.content, d.path)) for d in dropins.get(p.name.file_name, ())]
-            for path, text in [(p.source.path, p.text), *texts]:
-                if isinstance(text, UnitText):
-                    self._dangling_in(path, p.name, text, units)
-
-    def _dangling_in(self, path: str, name: UnitName, text: UnitText, units: dict[str, _Parsed]) -> None:
-        for reference in references(name, text):
-            if reference.file_name not in units:
-                message = f"refers to {reference.file_name}, which no selected service declares"
-                hint = f"add {reference.file_name} to a selected service, or correct the name"
-                self.findings.append(Finding(path, reference.line, "DanglingReference", message, hint))
+        found = {r for p in units.values() for r in references(p.name, p.text) if r.file_name not in units}
+        for reference in found:
+            message = f"refers to {reference.file_name}, which no selected service declares"
+            hint = f"add {reference.file_name} to a selected service, or correct the name"
+            self.findings.append(Finding(reference.path, reference.line, "DanglingReference", message, hint))
 
 
 def _stray(finding: Finding) -> bool:

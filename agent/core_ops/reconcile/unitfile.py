@@ -8,8 +8,6 @@ section, an assignment nor a comment), the stricter rule holds, since systemd wo
 from collections.abc import Iterable
 from functools import lru_cache
 
-import msgspec
-
 from core_ops.reconcile.model import Finding, Value
 
 SIZE_LIMIT_BYTES = 1024 * 1024  # systemd refuses longer lines, Quadlet larger files are never written by people
@@ -22,6 +20,7 @@ class Assignment(Value, frozen=True):
     key: str
     value: str
     line: int
+    path: str = ""
 
 
 class UnitText(Value, frozen=True):
@@ -30,16 +29,20 @@ class UnitText(Value, frozen=True):
     assignments: tuple[Assignment, ...] = ()
     sections: tuple[str, ...] = ()
 
-    def values(self, section: str, key: str) -> tuple[str, ...]:
-        """Return the effective values of a setting that may be repeated, after resets."""
-        result: list[str] = []
+    def effective(self, section: str, key: str) -> tuple[Assignment, ...]:
+        """Return the lines of a setting that may be repeated that still count after resets."""
+        result: list[Assignment] = []
         for a in self.assignments:
             if a.section == section and a.key == key:
                 if a.value == "":
                     result.clear()
                 else:
-                    result.append(a.value)
+                    result.append(a)
         return tuple(result)
+
+    def values(self, section: str, key: str) -> tuple[str, ...]:
+        """Return the effective values of a setting that may be repeated, after resets."""
+        return tuple(a.value for a in self.effective(section, key))
 
     def last(self, section: str, key: str) -> str:
         """Return the effective value of a setting that holds one value; empty when it is unset or reset."""
@@ -62,6 +65,7 @@ def layered(texts: Iterable[UnitText]) -> UnitText:
     return UnitText(tuple(assignments), tuple(sections))
 
 
+@lru_cache(maxsize=4096)  # rendering looks at a file several times, and 20 hosts of one tree share most files
 def parse(content: bytes, path: str) -> UnitText | tuple[Finding, ...]:
     """Return the parsed file, or every reason why it is not one.
 
@@ -72,18 +76,10 @@ def parse(content: bytes, path: str) -> UnitText | tuple[Finding, ...]:
     Source:
         systemd.syntax(7); podman-systemd.unit(5) for lines that are neither key nor section.
     """
-    text = _parsed(content)
-    if isinstance(text, tuple):
-        return tuple(msgspec.structs.replace(finding, path=path) for finding in text)
-    return text
-
-
-@lru_cache(maxsize=4096)  # rendering looks at a file several times, and 20 hosts of one tree share most files
-def _parsed(content: bytes) -> UnitText | tuple[Finding, ...]:
-    text = _decoded(content, "")
+    text = _decoded(content, path)
     if isinstance(text, Finding):
         return (text,)
-    reader = _Reader("")
+    reader = _Reader(path)
     for number, line in enumerate(text.split("\n"), 1):
         reader.take(number, line)
     return reader.finish()
@@ -144,7 +140,7 @@ class _Reader:
         elif not self._section:
             self._complain(f"{key}= stands before any [Section]", "put it under a section header")
         else:
-            self._assignments.append(Assignment(self._section, key, value.strip(), self._start))
+            self._assignments.append(Assignment(self._section, key, value.strip(), self._start, self._path))
 
     def _open(self, text: str) -> None:
         name = text[1:-1]

@@ -1,0 +1,165 @@
+"""Which other Quadlet files a Quadlet file names, and what in it the Quadlet generator would not take.
+
+The generator drops a whole unit, with a line in the journal that nobody reads, when one of these is wrong; here it is a
+finding with file and line. The rules are those of Podman 5.4's generator, which `fixtures/quadlet` is compared with.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator
+
+from core_ops.reconcile.kinds import KINDS, UnitName
+from core_ops.reconcile.model import Finding, Value
+from core_ops.reconcile.unitfile import Assignment, UnitText
+
+UNIT_KEYS = (
+    "After",
+    "Before",
+    "Requires",
+    "Requisite",
+    "BindsTo",
+    "PartOf",
+    "Upholds",
+    "Wants",
+    "Conflicts",
+    "OnFailure",
+)
+_QUADLET_SUFFIXES = tuple(f".{suffix}" for suffix, kind in KINDS.items() if kind.form == "quadlet")
+_NETWORKS = (".network", ".container")
+_IMAGES = (".image", ".build")
+_PATH = ("/", ".")
+_MOUNTED = frozenset({"volume", "bind", "glob", "image"})  # the types whose source the generator looks up
+
+# Per kind: settings of which one group has to be there.
+_REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "container": (("Image", "Rootfs"),),
+    "image": (("Image",),),
+    "build": (("ImageTag",), ("SetWorkingDirectory", "File")),
+    "kube": (("Yaml",),),
+}
+
+
+class Reference(Value, frozen=True):
+    """A name one unit file uses for another file of the same host, and the line that uses it."""
+
+    file_name: str
+    path: str
+    line: int
+
+
+def pod_of(name: UnitName, text: UnitText) -> Reference | None:
+    """Return the pod that a container belongs to."""
+    last = text.effective("Container", "Pod")[-1:] if name.suffix == "container" else ()
+    return next((Reference(a.value, a.path, a.line) for a in last if a.value.endswith(".pod")), None)
+
+
+def needed(name: UnitName, text: UnitText) -> tuple[Reference, ...]:
+    """Return the Quadlet files that the generator makes this unit require, its pod excepted.
+
+    Source:
+        podman-systemd.unit(5): Network=, Volume=, Mount=, Image=; and Podman 5.4's generator for what it looks at: a
+        `Volume=` without a colon is a path in the container, `Image=` of a volume counts with `Driver=image` only.
+    """
+    section = KINDS[name.suffix].section
+    found: list[Reference] = []
+    if name.suffix in {"container", "pod", "kube", "build"}:
+        found += _heads(text.effective(section, "Network"), _NETWORKS)
+    if name.suffix in {"container", "pod", "build"}:
+        found += _heads((a for a in text.effective(section, "Volume") if ":" in a.value), (".volume",))
+    if name.suffix == "container":
+        found += (r for a in text.effective(section, "Mount") if (r := _mounted(a)))
+    if name.suffix == "container" or (name.suffix == "volume" and text.last(section, "Driver") == "image"):
+        images = text.effective(section, "Image")[-1:]
+        found += (Reference(a.value, a.path, a.line) for a in images if a.value.endswith(_IMAGES))
+    return tuple(found)
+
+
+def _heads(lines: Iterable[Assignment], suffixes: tuple[str, ...]) -> Iterator[Reference]:
+    for a in lines:
+        head = a.value.partition(":")[0]
+        if head.endswith(suffixes) and not head.startswith(_PATH):
+            yield Reference(head, a.path, a.line)
+
+
+def _options(mount: Assignment) -> tuple[tuple[str, str], ...]:
+    try:
+        rows = list(csv.reader([mount.value]))
+    except csv.Error:
+        rows = []
+    return tuple((key, value) for part in (rows[0] if rows else []) for key, _, value in [part.partition("=")])
+
+
+def _mounted(mount: Assignment) -> Reference | None:
+    options = _options(mount)
+    source = next((value for key, value in reversed(options) if key in {"source", "src"}), "")
+    if (
+        dict(options).get("type") not in _MOUNTED
+        or source.startswith(_PATH)
+        or not source.endswith((".volume", ".image"))
+    ):
+        return None
+    return Reference(source, mount.path, mount.line)
+
+
+def references(name: UnitName, text: UnitText) -> tuple[Reference, ...]:
+    """Return every Quadlet file that has to be there for this one: what it uses, its pod, and those in its [Unit]."""
+    if KINDS[name.suffix].form != "quadlet":
+        return ()
+    pod = pod_of(name, text)
+    waited = (
+        Reference(word, a.path, a.line)
+        for key in UNIT_KEYS
+        for a in text.effective("Unit", key)
+        for word in a.value.split()
+        if word.endswith(_QUADLET_SUFFIXES)
+    )
+    return (*needed(name, text), *((pod,) if pod else ()), *waited)
+
+
+def faults(name: UnitName, text: UnitText, path: str) -> Iterator[Finding]:
+    """Yield what keeps the generator from making a unit of this file, references apart.
+
+    Args:
+        name: the file's name.
+        text: the file with its drop-ins.
+        path: repository path of the file, for what is missing from it.
+    """
+    kind = KINDS[name.suffix]
+    if kind.form != "quadlet":
+        return
+    required = _REQUIRED.get(name.suffix, ())
+    if name.suffix == "volume" and text.last("Volume", "Driver") == "image":
+        required = (("Image",),)
+    for keys in required:
+        if not any(text.last(kind.section, key) for key in keys):
+            wanted = "= or ".join(keys)
+            yield _bad(path, 0, f"has no {wanted}= in [{kind.section}]", "podman makes no unit of it: add it")
+    if name.suffix == "container":
+        yield from _container_faults(text, path)
+    yield from _common_faults(kind.section, text)
+
+
+def _container_faults(text: UnitText, path: str) -> Iterator[Finding]:
+    if text.last("Container", "Image") and text.last("Container", "Rootfs"):
+        yield _bad(path, 0, "has both Image= and Rootfs=", "keep one of them")
+    for a in text.effective("Container", "Pod")[-1:]:
+        if not a.value.endswith(".pod"):
+            yield _bad(a.path, a.line, f"Pod={a.value} is no .pod file", "name the .pod file, with its suffix")
+    for a in text.effective("Container", "Mount"):
+        if "type" not in dict(_options(a)):
+            yield _bad(
+                a.path, a.line, "Mount= has no type=", "add type=volume, bind, image, tmpfs, ramfs, glob or devpts"
+            )
+
+
+def _common_faults(section: str, text: UnitText) -> Iterator[Finding]:
+    named = [a for a in text.assignments if (a.section, a.key) == (section, "ServiceName")]
+    if named and not named[-1].value:
+        yield _bad(named[-1].path, named[-1].line, "ServiceName= is empty", "name the service, or remove the line")
+    for a in text.effective(section, "Network"):
+        head, colon, _ = a.value.partition(":")
+        if colon and head.endswith(".container"):
+            yield _bad(a.path, a.line, "a container's network takes no options", f"write Network={head}")
+
+
+def _bad(path: str, line: int, message: str, hint: str) -> Finding:
+    return Finding(path, line, "BadUnit", message, hint)

@@ -1,0 +1,93 @@
+"""Kinds of units beyond the everyday ones, on real systemd and podman."""
+
+import pytest
+
+from e2e.site import Site
+
+pytestmark = pytest.mark.e2e
+
+MEMBER = """\
+[Container]
+Image=app.image
+Pod=shop.pod
+Exec=sh -c "trap 'exit 0' TERM; sleep inf & wait"
+Environment=V={version}
+"""
+UNITS = ("shop-pod", "one", "two", "app-image")
+SHOP = {
+    "hosts/guest/host.yaml": "host: guest\nservices: [shop, drop]\n",
+    "services/shop/shop.pod": "[Pod]\nPodmanArgs=--label=v=1\n[Install]\nWantedBy=multi-user.target\n",
+    "services/shop/app.image": "[Image]\nImage=docker-archive:/root/app.tar\nImageTag=localhost/whoami:1\n",
+    "services/shop/one.container": MEMBER.format(version=1),
+    "services/shop/two.container": MEMBER.format(version=1),
+    "services/drop/drop.path": "[Path]\nPathExists=/run/drop\n[Install]\nWantedBy=multi-user.target\n",
+    "services/drop/drop.service": "[Service]\nType=oneshot\nExecStart=/bin/mv /run/drop /run/taken\n",
+}
+
+
+def changed(site: Site, before: dict[str, str]) -> set[str]:
+    """The units that were started again since."""
+    after = site.invocations(*before)
+    return {n for n in before if before[n] != after[n]}
+
+
+def test_a_pod_its_image_and_a_path_converge(site: Site) -> None:
+    """A pod brings up its containers from a Quadlet image; only what a change concerns restarts; a path starts its job."""
+    site.guest.check("podman", "save", "-o", "/root/app.tar", "localhost/whoami:1")
+    site.commit(SHOP)
+    site.init()
+    site.agent()
+    assert site.guest.check("podman", "pod", "ps", "--format", "{{.Name}} {{.Status}}") == "systemd-shop Running\n"
+    assert [site.guest.show(f"{u}.service", "ActiveState")["ActiveState"] for u in UNITS] == ["active"] * 4
+
+    site.guest.write_text("/run/drop", "x")
+    site.guest.wait_until("test", "-e", "/run/taken")
+
+    before = site.invocations(*UNITS)
+    site.commit({"services/shop/two.container": MEMBER.format(version=2)})
+    site.agent()
+    assert changed(site, before) == {"two"}
+
+    before = site.invocations(*UNITS)
+    site.commit({"services/shop/shop.pod": "[Pod]\nPodmanArgs=--label=v=2\n[Install]\nWantedBy=multi-user.target\n"})
+    site.agent()
+    assert changed(site, before) == {"shop-pod", "one", "two"}
+
+    before = site.invocations(*UNITS)
+    site.commit({f"services/shop/{n}.container": MEMBER.format(version=3) for n in ("one", "two")})
+    site.agent()  # podman ends a pod with its last container, so the pod has to stop and start with them
+    assert changed(site, before) == {"shop-pod", "one", "two"}
+
+
+def test_the_only_container_of_a_pod_changes_with_it(site: Site) -> None:
+    """Podman ends the pod a moment after its last container stopped; a start in that moment would fail."""
+    site.guest.check("podman", "save", "-o", "/root/app.tar", "localhost/whoami:1")
+    site.commit(SHOP)
+    site.init()
+    site.agent()
+    for version in (2, 3, 4):
+        gone = {"services/shop/two.container": None} if version == 2 else {}
+        site.commit({"services/shop/one.container": MEMBER.format(version=version), **gone})
+        site.agent()
+        active = [site.guest.show(f"{u}.service", "ActiveState")["ActiveState"] for u in UNITS]
+        assert active == ["active", "active", "inactive", "active"]
+    before = site.invocations(*UNITS)
+    site.agent()
+    assert changed(site, before) == set()
+
+
+def test_a_slice_takes_a_new_limit_while_its_units_run(site: Site) -> None:
+    """A reload is enough: systemd has the new limit, and nothing was restarted."""
+    files = {
+        "hosts/guest/host.yaml": "host: guest\nservices: [web]\n",
+        "services/web/web.slice": "[Slice]\nTasksMax=500\n",
+        "services/web/web.service": "[Service]\nExecStart=sleep inf\nSlice=web.slice\n[Install]\nWantedBy=multi-user.target\n",
+    }
+    site.commit(files)
+    site.init()
+    site.agent()
+    before = site.invocations("web")
+    site.commit({"services/web/web.slice": "[Slice]\nTasksMax=600\n"})
+    site.agent()
+    assert site.guest.show("web.slice", "TasksMax") == {"TasksMax": "600"}
+    assert changed(site, before) == set()
