@@ -63,7 +63,7 @@ def _lines(event: Event) -> tuple[str, ...]:
     match event:
         case Changed():
             action, target = effect_words(event.effect)
-            return (f"  ✓ {action} {target}",)
+            return (f"  ✓ {action} {target}".rstrip(),)
         case RevisionAuthenticated():
             return (f"authenticated {event.revision[:8]}, signed by {event.signer or 'nobody'}",)
         case Warned():

@@ -175,9 +175,7 @@ def _unit(node: Node, state: UnitState, started: str | None, context: _Context) 
     if up and not node.wanted and state.type == "oneshot" and state.active == "activating":
         left = "it is running a job that a timer or a person started; it ends with what it began with"
         return UnitChange(node, state, stop=False, job="", reset=False, enablement=enablement, stale=stale, left=left)
-    if (
-        node.object.resource_type == "slice"
-    ):  # what its units are in: it takes changes at a reload, and its stop is theirs
+    if node.object.resource_type == "slice":  # it takes changes at a reload, and its stop would be that of its units
         return UnitChange(node, state, stop=False, job="", reset=False, enablement=enablement, stale=stale)
     job: Literal["", "start", "restart"] = ""
     if up and (touched or stopping or stale):

@@ -133,8 +133,10 @@ def effect_words(effect: Effect) -> tuple[str, str]:
         case RemoveFile():
             return "remove", effect.path
         case ReloadManager():
-            return "daemon-reload", "systemd"
-        case UnitJob() | SetEnablement():
+            return "daemon-reload", ""
+        case SetEnablement():
+            return ("enable" if effect.verb == "reenable" else effect.verb), effect.unit
+        case UnitJob():
             return effect.verb, effect.unit
         case _:
             assert_never(effect)
@@ -207,7 +209,7 @@ def _changed(event: Changed) -> tuple[int, str, dict[str, str]]:
             pass
         case _:
             assert_never(event.effect)
-    return _INFO, f"{action} {target}", fields
+    return _INFO, f"{action} {target}".strip(), fields
 
 
 def _failed(event: Failed) -> tuple[int, str, dict[str, str]]:

@@ -167,7 +167,7 @@ def _ordered(prerequisites: Mapping[str, frozenset[str]]) -> tuple[tuple[str, ..
     left = dict(prerequisites)
     order: list[str] = []
     while left:
-        ready = sorted(u for u, needs in left.items() if not needs.intersection(left))
+        ready = sorted(u for u, needs in left.items() if left.keys().isdisjoint(needs))
         if not ready:
             return (*order, *sorted(left)), _one_cycle(left)
         order.extend(ready)

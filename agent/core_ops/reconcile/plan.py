@@ -155,9 +155,12 @@ def _down_causes(unit: UnitChange) -> Iterator[Cause]:
 
 
 def _steps(unit: UnitChange) -> tuple[str, ...]:
-    """Return the jobs of one unit in the order in which they come."""
+    """Return the jobs of one unit in the order in which they come.
+
+    What was stopped is restarted, not started: a socket may have started it again from its old definition meanwhile.
+    """
     enablement = "enable" if unit.enablement == "reenable" else unit.enablement
-    verbs = ("stop" if unit.stop else "", enablement, "start" if unit.stop else unit.job)
+    verbs = ("stop" if unit.stop else "", enablement, unit.job)
     return tuple(f"{verb} {unit.node.unit}" for verb in verbs if verb)
 
 
