@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from e2e.site import THREE, Site, container
+from e2e.site import THREE, UNITS, Site, container
 from repos import make_key
 
 pytestmark = pytest.mark.e2e
@@ -27,6 +27,15 @@ def test_the_timer_brings_a_signed_commit_to_life(site: Site) -> None:
     assert started
     assert started[0]["CORE_OPS_REVISION"] == revision
     assert started[0]["MESSAGE_ID"] == "ad48b8b6acf04ffba0730e41061176e3"
+
+
+def test_the_shipped_units_are_what_systemd_expects(site: Site) -> None:
+    """Its own checker has nothing to say against either unit."""
+    site.install_timer()
+    said = site.guest.exec(
+        "systemd-analyze", "verify", "--man=no", *(f"/etc/systemd/system/{u.name}" for u in UNITS.iterdir())
+    )
+    assert (said.status, said.stdout + said.stderr) == (0, "")
 
 
 def test_a_change_to_one_container_leaves_the_others_alone(site: Site) -> None:
@@ -181,6 +190,9 @@ def test_the_lock_is_shared_and_dies_with_its_holder(site: Site) -> None:
     locked = site.core_ops("apply")
     assert locked.status == 75
     assert "another run of core-ops holds it" in locked.stderr
+    looked = site.core_ops("plan", "--exit-code")  # a long run keeps nobody from looking
+    assert looked.status == 0, looked.stderr
+    assert "the repository was not asked" in looked.stderr
     site.guest.exec("pkill", "-KILL", "-f", "sleep 60")
     holder.wait(timeout=10)
     site.agent()
