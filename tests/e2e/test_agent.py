@@ -198,6 +198,15 @@ def test_the_lock_is_shared_and_dies_with_its_holder(site: Site) -> None:
     site.agent()
 
 
+def test_many_changes_in_a_row_do_not_hit_the_start_limit(site: Site) -> None:
+    """A sixth start within ten seconds is refused by systemd; a start that a revision asks for is not a crash loop."""
+    site.start()
+    for number in range(7):
+        site.commit({f"services/{n}/config/index.html": f"<p>{number}</p>\n" for n in ("one", "two")})
+        site.agent()
+    assert site.page("one") == "<p>6</p>\n"
+
+
 @pytest.mark.parametrize("at", [3, 5, 7])
 def test_a_killed_run_is_finished_by_the_timer(site: Site, at: int) -> None:
     """After SIGKILL in the middle of an apply the next timer run converges, and no unit runs old inputs."""

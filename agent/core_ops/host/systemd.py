@@ -33,6 +33,7 @@ _SHOW_TIMEOUT_S = 30.0
 _JOB_TIMEOUT_S = 900.0  # a first start may pull an image; systemd's own TimeoutStartSec= ends a unit long before
 _RELOAD_TIMEOUT_S = 180.0
 _JOB_FAILED = re.compile(r"^(?:A dependency job|Job) for (\S+) (.+?)\.?$", re.MULTILINE)
+_START_LIMIT = "attempted too often"
 _REFUSED = re.compile(r"^Failed to \S+ (\S+): (.+)$", re.MULTILINE)
 
 
@@ -92,9 +93,22 @@ def _state(unit: str, p: dict[str, str]) -> UnitState:
 def job(verb: str, units: tuple[str, ...]) -> dict[str, str]:
     """Queue one job per unit, wait for all, and return the units whose job did not succeed with systemd's words.
 
+    A unit that was started often lately is refused another start (five in ten seconds, systemd.unit(5), StartLimitBurst=).
+    That guards against crash loops; a start that a plan asks for must not fail for the ones before it, so it is asked for
+    once more with the count reset.
+
     Raises:
         HostError: systemctl is missing or does not answer.
     """
+    failures = _job(verb, units)
+    limited = tuple(u for u, said in failures.items() if _START_LIMIT in said)
+    if not limited:
+        return failures
+    process.run(("systemctl", "reset-failed", "--", *limited), _SHOW_TIMEOUT_S)
+    return _job(verb, tuple(u for u in units if u in failures))  # with those that failed only as dependents
+
+
+def _job(verb: str, units: tuple[str, ...]) -> dict[str, str]:
     done = process.run(("systemctl", verb, "--", *units), _JOB_TIMEOUT_S)
     if done.status == 0 or verb == "reset-failed":  # a unit that is no longer loaded needs no reset
         return {}
