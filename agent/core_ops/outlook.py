@@ -177,7 +177,7 @@ def _tell(ports: Ports, status: Status, problem: CoreOpsError) -> None:
         repository = status.desired_state.repository
         ports.reporter.report(events.SourceUnavailable(repository, problem.code, problem.message, problem.hint))
     else:
-        message = "; ".join((problem.message, *problem.details))
+        message = "; ".join((problem.message, *problem.details[:20]))  # a journal entry, not the whole report
         revision = status.desired_state.last_observed_revision
         ports.reporter.report(events.RevisionRefused(revision, problem.code, message, problem.hint))
 

@@ -78,7 +78,7 @@ def converge(ports: Ports, goal: Goal, desired: Desired, remembered: Record) -> 
         _finish(ports, remembered, "", Result(planned, "failed", (), error.message))
         raise
     if not failures:
-        failures = _verify(ports, planned, desired)
+        failures = _looked_again(ports, planned, desired)
     for failure in failures:
         ports.reporter.report(events.Failed(revision, failure))
     outcome: Outcome = "converged" if not failures else "partially_applied" if done else "failed"
@@ -130,6 +130,13 @@ def _one_batch(ports: Ports, batch: tuple[Effect, ...]) -> tuple[Failure, ...]:
     except HostError as error:  # units may be stopped by now: the run goes on to bring them back
         place = getattr(batch[0], "object", None)
         return (Failure(place, "", "applying", f"{error.message} ({error.hint})"),)
+
+
+def _looked_again(ports: Ports, planned: Plan, desired: Desired) -> tuple[Failure, ...]:
+    try:
+        return _verify(ports, planned, desired)
+    except HostError as error:  # unseen is not good: the run failed, and the record says so
+        return (Failure(None, "", "verifying", f"{error.message} ({error.hint})"),)
 
 
 def _verify(ports: Ports, planned: Plan, desired: Desired) -> tuple[Failure, ...]:

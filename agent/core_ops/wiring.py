@@ -168,6 +168,12 @@ def tracked_trust(settings: Settings, known: Record) -> tuple[Trust, Record]:
     asked = settings.get("repository"), settings.get("ref")
     if pin is None and all(asked):
         pin = pin_of(Enrolment(*asked, settings.get("signers_file"), "", unsigned=False))
+    if pin is None and known.status is not None:
+        raise SettingsError(
+            f"read {settings.get('trust_file')}: it is gone, so nobody is trusted",
+            code="pin-missing",
+            hint="`core-ops init <repository> <ref> --force` writes it anew",
+        )
     if pin is None:
         return Trust("simple", (), ""), known
     without_secrets(pin.repository)

@@ -198,6 +198,15 @@ def test_the_lock_is_shared_and_dies_with_its_holder(site: Site) -> None:
     site.agent()
 
 
+def test_a_reader_that_goes_away_does_not_end_an_apply(site: Site) -> None:
+    """`core-ops apply | head -1` still stops, writes and starts everything that it planned."""
+    site.start()
+    revision = site.commit({f"services/{n}/{n}.container": container(n, image=2) for n in ("one", "two", "three")})
+    site.guest.check("sh", "-c", "core-ops apply | head -n 1")
+    site.wait_applied(revision)
+    assert site.core_ops("plan", "--exit-code").status == 0
+
+
 def test_many_changes_in_a_row_do_not_hit_the_start_limit(site: Site) -> None:
     """A sixth start within ten seconds is refused by systemd; a start that a revision asks for is not a crash loop."""
     site.start()

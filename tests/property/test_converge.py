@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core_ops import outlook, run
+from core_ops.errors import HostError
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.graph import Graph, build
-from core_ops.reconcile.model import Desired, Directories, LastApplied, Observed, Plan, UnitJob
+from core_ops.reconcile.model import Desired, Directories, LastApplied, Observed, Plan, UnitJob, WriteFile
 from core_ops.reconcile.pin import Trust
 from core_ops.reconcile.plan import plan
 from core_ops.reconcile.record import Controller, Record, Status
@@ -201,6 +202,24 @@ def test_a_unit_that_fails_does_not_make_its_neighbours_restart(new: Mapping[str
 
     jobs = {line.split()[1] for line in host.log if line.startswith(("restart", "stop"))}
     assert not jobs - build(desired).strong_dependents({broken})
+
+
+@given(worlds(), worlds())
+@settings(max_examples=100, deadline=None)
+def test_a_full_disk_stops_nothing(old: Mapping[str, str], new: Mapping[str, str]) -> None:
+    """Where new contents can't be staged, no unit is disturbed and no file changes; with space the next run converges."""
+    host, store = FakeHost(), FakeStore(BEGIN)
+    converge(host, store, rendered(old))
+    desired = rendered(new)
+    before = copy.deepcopy((host.files, host.running, host.log))
+    host.full = True
+    if any(isinstance(e, WriteFile) for e in run.plan(ports(host, store), desired, store.load().last).effects):
+        with pytest.raises(HostError):
+            converge(host, store, desired)
+        assert (host.files, host.running, host.log) == before
+    host.full = False
+    converge(host, store, desired)
+    assert_runs_what_is_on_disk(host, desired)
 
 
 def test_first_run_without_memory_adopts_equal_files() -> None:

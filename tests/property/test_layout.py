@@ -66,7 +66,9 @@ def test_no_rendered_path_leaves_its_root(files: list[TreeFile]) -> None:
     result = outcome((_MANIFEST, *others))
     items = result.items if isinstance(result, Desired) else ()
     for item in items:
-        assert item.path.startswith(("/etc/containers/systemd/", "/etc/systemd/system/", "/etc/"))
+        in_unit_directory = item.path.startswith(("/etc/containers/systemd/", "/etc/systemd/system/"))
+        assert item.path.startswith("/etc/")
+        assert in_unit_directory == (item.object.resource_type != "config")
         assert ".." not in item.path.split("/")
         assert not item.path.startswith("/etc/core-ops")
 

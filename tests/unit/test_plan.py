@@ -303,6 +303,16 @@ def test_a_changed_mode_is_drift() -> None:
     assert "mode 0666" in entry(planned, "config/etc/a/x").causes[0].summary
 
 
+def test_a_foreign_file_is_blocked_even_when_only_its_mode_differs() -> None:
+    """Somebody else's file is not replaced for its mode either; one that is equal in all is adopted."""
+    desired = rendered({"services/a/config/x": "1\n", "services/a/a.service": "[Service]\nExecStart=/bin/true\n"})
+    _, observed = settled(desired)
+    assert not plan(desired, LastApplied(), observed).blocked
+    files = tuple(msgspec.structs.replace(f, mode=0o600) if f.path == "/etc/a/x" else f for f in observed.files)
+    planned = plan(desired, LastApplied(), msgspec.structs.replace(observed, files=files))
+    assert [e.object.display_id for e in planned.blocked] == ["config/etc/a/x"]
+
+
 def test_a_directory_in_the_way_blocks_everything() -> None:
     """What can't be replaced is named, and no effect is left in the plan."""
     desired = rendered({"services/a/a.service": f"[Service]\nExecStart=/bin/true\n{INSTALL}"})

@@ -1,5 +1,6 @@
 """What a person sees: lines on standard output, coloured only where somebody can see colour, and progress as it goes."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable
@@ -33,10 +34,28 @@ class Terminal:
         self._colour = colour
 
     def show(self, lines: Iterable[str]) -> None:
-        """Write lines, each coloured by the sign it begins with. A reader that went away is no error of ours."""
-        for line in lines:
-            self._stream.write(f"{self._painted(line)}\n")
-        self._stream.flush()
+        """Write lines, each coloured by the sign it begins with.
+
+        A reader that went away, a full disk behind a redirection, or a terminal without our signs must not end an apply
+        between a stop and a start, nor hide its exit status: what can't be written is dropped.
+        """
+        try:
+            for line in lines:
+                self._stream.write(f"{self._writable(self._painted(line))}\n")
+            self._stream.flush()
+        except OSError:
+            self._give_up()
+
+    def _writable(self, line: str) -> str:
+        encoding = self._stream.encoding or "utf-8"
+        return line.encode(encoding, "replace").decode(encoding)
+
+    def _give_up(self) -> None:
+        """Send all further output nowhere, also what Python flushes at its end."""
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
 
     def _painted(self, line: str) -> str:
         text = line.lstrip(" [")

@@ -82,6 +82,11 @@ def replace(path: Path, content: bytes) -> None:
             os.fchmod(descriptor, 0o644)
             os.fsync(descriptor)
         temporary.replace(path)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
     except OSError as error:
         raise SettingsError(
             f"write {path}: {error.strerror}", code="settings-write-failed", hint="run as root on a writable /etc"

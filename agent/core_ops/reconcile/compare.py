@@ -119,10 +119,9 @@ def _file(item: Item, seen: FileState, before: Item | None, *, owned: bool) -> F
     if seen.kind == "other":
         kind = "blocked"
     elif seen.kind == "file":
-        equal = seen.content == item.content
-        if equal and seen.mode == item.mode and not seen.foreign_owner:
+        if seen.content == item.content and seen.mode == item.mode and not seen.foreign_owner:
             kind = "same"
-        elif not owned and not equal:
+        elif not owned:
             kind = "blocked"
     return FileChange(item, seen, before, kind)
 
