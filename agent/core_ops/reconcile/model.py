@@ -134,6 +134,10 @@ class Directories(Value, frozen=True):
     systemd: str = "/etc/systemd/system"
     config: str = "/etc"
 
+    def unit_path(self, name: str, form: Literal["quadlet", "systemd"]) -> str:
+        """Return where a unit file or drop-in goes."""
+        return f"{self.quadlet if form == 'quadlet' else self.systemd}/{name}"
+
 
 class Desired(Value, frozen=True):
     """Everything one host should have, sorted by object; the same tree always gives the same bytes.

@@ -1,0 +1,59 @@
+"""Config files of one host: where each service's files go, and which the host replaces.
+
+A config root is a directory of the service's own below `/etc`; a host replaces or adds whole files in it.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from core_ops.reconcile.claims import Claims
+from core_ops.reconcile.layout import ConfigSource, HostTree, ServiceTree
+from core_ops.reconcile.model import Directories, Finding, Item, Obj
+
+# A config root at one of these would let a config file become a unit or change who is trusted.
+_FORBIDDEN_ROOTS = ("systemd", "containers", "core-ops", "udev", "pam.d", "sudoers.d", "ssh")
+
+
+def config_items(
+    services: Iterable[ServiceTree], host: HostTree, directories: Directories, claims: Claims
+) -> Iterator[Item]:
+    """Yield the config files of the selected services as files of the host."""
+    selected = tuple(services)
+    for service in selected:
+        yield from _of_service(service, host, directories, claims)
+    names = {s.name for s in selected}
+    for name, config in host.configs:
+        if name not in names:
+            message = f"is for the service “{name}”, which host.yaml does not select"
+            claims.refuse(Finding(config.path, 0, "MissingService", message, f"add {name} to services:"))
+
+
+def _of_service(service: ServiceTree, host: HostTree, directories: Directories, claims: Claims) -> Iterator[Item]:
+    root = _root(service, claims)
+    if root is None:
+        return
+    overlays = {c.relative: c for name, c in host.configs if name == service.name}
+    own = {c.relative: c for c in service.configs}
+    for relative in sorted({*own, *overlays}):
+        config = overlays.get(relative) or own[relative]
+        logical = f"{root}/{config.relative}"
+        if claims.claim(f"{directories.config}/{logical}", config.path):
+            yield _item(logical, config, own.get(relative), directories)
+
+
+def _item(logical: str, config: ConfigSource, base: ConfigSource | None, directories: Directories) -> Item:
+    sources = (config.path,) if base is None or base is config else (base.path, config.path)
+    mode = 0o755 if config.executable else 0o644
+    path = f"{directories.config}/{logical}"
+    return Item(Obj("config", f"etc/{logical}"), path, config.content, mode, "", sources)
+
+
+def _root(service: ServiceTree, claims: Claims) -> str | None:
+    root, line = service.manifest.config_root, service.manifest.config_root_line
+    parts = root.split("/")
+    if all(part not in {"", ".", ".."} and part.isprintable() for part in parts) and parts[0] not in _FORBIDDEN_ROOTS:
+        return root
+    if line or service.configs:
+        message = f"config-root “{root}” leaves the place a service may write to"
+        hint = "name a directory of the service's own, relative to /etc"
+        claims.refuse(Finding(f"services/{service.name}/service.yaml", line, "ConfigEscape", message, hint))
+    return None
