@@ -13,7 +13,7 @@ from core_ops.errors import HostError, SourceError
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.events import Event
-from core_ops.reconcile.kinds import UnitName, unit_name
+from core_ops.reconcile.kinds import UnitName, dropin_targets, unit_name
 from core_ops.reconcile.model import (
     Directories,
     Effect,
@@ -189,9 +189,17 @@ class FakeHost:
     def _text(self, path: str) -> tuple[UnitName, UnitText, tuple[tuple[str, bytes], ...]]:
         name = unit_name(path.rpartition("/")[2])
         assert name is not None
-        dropins = sorted(p for p in self.files if p.startswith(f"{path}.d/"))
-        definition = tuple((p, self.files[p][0]) for p in (path, *dropins))
+        definition = tuple((p, self.files[p][0]) for p in (path, *self._dropins(path)))
         return name, layered(t for p, c in definition if isinstance(t := parse(c, p), UnitText)), definition
+
+    def _dropins(self, path: str) -> Iterable[str]:
+        head, _, name = path.rpartition("/")
+        for directory, read_as in dict.fromkeys(((head, name), (self.directories.systemd, self._unit_of(path)))):
+            found: dict[str, str] = {}
+            for target in dropin_targets(read_as):
+                inside = [p for p in self.files if p.startswith(f"{directory}/{target}.d/")]
+                found = {p.rpartition("/")[2]: p for p in inside} | found
+            yield from (found[n] for n in sorted(found))
 
     def _load(self, path: str, unit: str, known: Peers) -> Loaded:
         name, text, definition = self._text(path)

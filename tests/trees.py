@@ -61,6 +61,16 @@ def _job(kind: str, name: str, image: int) -> Mapping[str, str]:
             return {f"{name}.service": job.replace("Type=oneshot\n", "")}
 
 
+def _wide(draw: st.DrawFn, files: Mapping[str, str]) -> Mapping[str, str]:
+    """Drop-ins for many units, and one that replaces such a drop-in for one of them."""
+    targets = draw(st.sets(st.sampled_from(["container", "p-.service", "a.container"])))
+    return {
+        f"services/z/{target}.d/w.conf": f"[Unit]\nDescription=w{draw(st.integers(0, 1))}\n"
+        for target in sorted(targets)
+        if target != "a.container" or "services/a/a.container" in files
+    }
+
+
 @st.composite
 def worlds(draw: st.DrawFn) -> Mapping[str, str]:
     """A small universe of services that share a network, a pod and an image, with configs, drop-ins, timers and paths."""
@@ -95,4 +105,5 @@ def worlds(draw: st.DrawFn) -> Mapping[str, str]:
         if kind in {"container", "service"} and draw(st.booleans()):
             dropin = f"{base}/{name}.{kind}.d/x.conf"
             files[dropin] = f"[Unit]\nDescription=d{draw(st.integers(0, 1))}\n"
+    files |= _wide(draw, files)
     return files

@@ -1,7 +1,11 @@
 """Kinds of units beyond the everyday ones, on real systemd and podman."""
 
+from itertools import combinations
+
 import pytest
 
+from core_ops.reconcile.kinds import dropin_targets
+from core_ops_verify.guest.api import Guest
 from e2e.site import Site
 
 pytestmark = pytest.mark.e2e
@@ -91,3 +95,26 @@ def test_a_slice_takes_a_new_limit_while_its_units_run(site: Site) -> None:
     site.agent()
     assert site.guest.show("web.slice", "TasksMax") == {"TasksMax": "600"}
     assert changed(site, before) == set()
+
+
+@pytest.mark.parametrize("unit", ["a-b-c.service", "a-b@1-2.service", "a--b.service", "a-.socket", "a.timer"])
+def test_systemd_reads_drop_ins_in_the_order_that_is_planned(bare_guest: Guest, unit: str) -> None:
+    """Of two drop-ins with one name, systemd reads the one from the directory that the plan says counts more."""
+    targets = dropin_targets(unit)
+    pairs = [f"{one}-over-{other}" for one, other in combinations(range(len(targets)), 2)]
+    for place, target in enumerate(targets):
+        bare_guest.write_text(f"/etc/systemd/system/{target}.d/alone-{place}.conf", "[Unit]\nDescription=x\n")
+        for pair in pairs:
+            if str(place) in pair.split("-"):
+                bare_guest.write_text(f"/etc/systemd/system/{target}.d/{pair}.conf", "[Unit]\nDescription=x\n")
+    body = {"service": "[Service]\nExecStart=true\n", "socket": "[Socket]\nListenStream=9\n"}
+    template = unit.replace("1-2", "")
+    bare_guest.write_text(
+        f"/etc/systemd/system/{template}", body.get(unit.rpartition(".")[2], "[Timer]\nOnBootSec=9h\n")
+    )
+    bare_guest.check("systemctl", "daemon-reload")
+    read = bare_guest.show(unit, "DropInPaths")["DropInPaths"].split()
+    chosen = [f"/etc/systemd/system/{targets[int(pair[0])]}.d/{pair}.conf" for pair in pairs]
+    alone = [f"/etc/systemd/system/{target}.d/alone-{place}.conf" for place, target in enumerate(targets)]
+    own = [p for p in read if p.startswith("/etc/systemd/system/")]
+    assert own == sorted((*alone, *chosen), key=lambda path: path.rpartition("/")[2])

@@ -253,6 +253,24 @@ def test_the_drop_ins_of_a_template_belong_to_its_instances() -> None:
     assert [j for j in jobs(first(desired)) if j.startswith("start")] == ["start a@1.service"]
 
 
+def test_a_drop_in_for_many_units_restarts_those_it_is_for() -> None:
+    """Those whose names begin alike and those of a kind, unless one of their own replaces it; also when it goes."""
+    unit = f"[Container]\nImage=x:1\n{INSTALL}"
+    files = {f"services/s/{name}.container": unit for name in ("a-b", "a-c", "d")}
+    files["services/s/a-c.container.d/x.conf"] = "[Unit]\nDescription=own\n"
+    for target, concerned in (("a-.container", {"a-b"}), ("container", {"a-b", "d"}), ("a-.service", {"a-b", "a-c"})):
+        wide = {f"services/s/{target}.d/x.conf": "[Unit]\nDescription=wide\n"}
+        expected = {f"restart {name}.service" for name in concerned}
+        for before, after in ((files, files | wide), (files | wide, files)):
+            last, observed = settled(rendered(before))
+            planned = plan(rendered(after), last, observed)
+            assert {j for j in jobs(planned) if j.startswith("restart")} == expected, (target, before == files)
+            assert {f"stop {name}.service" for name in concerned} == {j for j in jobs(planned) if j.startswith("stop")}
+            (cause,) = entry(planned, f"container/{min(concerned)}").causes
+            assert cause.source_object is not None
+            assert cause.source_object.name == f"{target}.d/10-base-x.conf"
+
+
 def test_a_failed_unit_is_reset_before_it_is_started() -> None:
     """A start limit that was hit would refuse the job."""
     desired = rendered({"services/a/a.service": f"[Service]\nExecStart=/bin/true\n{INSTALL}"})

@@ -131,10 +131,11 @@ def _touched(
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Return (units whose definition changes, units one of whose inputs changes, dependents included)."""
     dropped = {o.unit for o in gone}
+    wide = [o.object for o in gone if o.object.resource_type == "dropin"]
     redefined: set[str] = set()
     touched: set[str] = set()
     for unit, node in graph.nodes.items():
-        if unit in dropped or any(files[i.path].kind != "same" for i in node.definition):
+        if unit in dropped or any(files[i.path].kind != "same" for i in node.definition) or any(map(node.reads, wide)):
             redefined.add(unit)
         if any(files[i.path].kind != "same" for i in node.configs):
             touched.add(unit)
@@ -222,7 +223,9 @@ def _gone_units(
 
 
 def _must_reload(files: dict[str, FileChange], units: dict[str, UnitChange], gone: tuple[Owned, ...]) -> bool:
-    if any(o.unit for o in gone) or any(c.item.unit and c.kind != "same" for c in files.values()):
+    if any(o.object.resource_type != "config" for o in gone):
+        return True
+    if any(c.item.object.resource_type != "config" and c.kind != "same" for c in files.values()):
         return True
     loadable = [c for c in units.values() if not c.node.template]
     if any(c.enablement for c in loadable):

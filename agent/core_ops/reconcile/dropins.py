@@ -1,13 +1,14 @@
 """Drop-ins of one host: which apply to which unit, and under which names they are installed.
 
-Base drop-ins come before host drop-ins whatever their names, which the installed names keep (`10-base-…` before
-`20-host-…`), so that systemd's own ordering gives the documented layering.
+A drop-in is for one unit, for the instances of a template, for all units whose names begin alike (`web-.container.d/`), or
+for all Quadlet files of a kind (`container.d/`). Base drop-ins come before host drop-ins whatever their names, which the
+installed names keep (`10-base-…` before `20-host-…`), so that systemd's own ordering gives the documented layering.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 
 from core_ops.reconcile.claims import Claims
-from core_ops.reconcile.kinds import KINDS, UnitName, template_of
+from core_ops.reconcile.kinds import KINDS, UnitName, dropin_targets
 from core_ops.reconcile.layout import DropInSource, HostTree, ServiceTree
 from core_ops.reconcile.model import Directories, Finding, Item, Obj
 from core_ops.reconcile.unitfile import UnitText, parse
@@ -19,14 +20,16 @@ class DropIns:
     def __init__(self, services: Iterable[ServiceTree], host: HostTree) -> None:
         base = (("10-base", d) for s in services for d in s.dropins)
         self._all = (*base, *(("20-host", d) for d in host.dropins))
-        self._by_unit: dict[str, dict[str, DropInSource]] = {}
+        self._by_target: dict[str, dict[str, DropInSource]] = {}
         for prefix, dropin in self._all:
-            self._by_unit.setdefault(dropin.unit, {})[f"{prefix}-{dropin.name}"] = dropin
+            self._by_target.setdefault(dropin.unit, {})[f"{prefix}-{dropin.name}"] = dropin
 
     def texts(self, name: UnitName) -> Iterator[UnitText]:
-        """Yield the drop-ins of a unit's own file by name; an instance's replace those of its template."""
-        both = self._by_unit.get(template_of(name.file_name), {}) | self._by_unit.get(name.file_name, {})
-        for _, dropin in sorted(both.items()):
+        """Yield the drop-ins of a unit's own file by name; of two with one name, the one for fewer units counts."""
+        found: dict[str, DropInSource] = {}
+        for target in dropin_targets(name.file_name):
+            found = self._by_target.get(target, {}) | found
+        for _, dropin in sorted(found.items()):
             if isinstance(text := parse(dropin.content, dropin.path), UnitText):
                 yield text
 
@@ -39,17 +42,19 @@ class DropIns:
             claims: the places taken so far.
         """
         known = {unit: unit for unit in units.values()} | dict(units)
+        reached = {target for name in known for target in dropin_targets(name)}
         for prefix, dropin in self._all:
             text = parse(dropin.content, dropin.path)
             if isinstance(text, tuple):
                 claims.findings.extend(text)
-            elif dropin.unit not in known:
+            elif dropin.unit not in reached and dropin.unit not in KINDS:
                 claims.refuse(_orphan(dropin))
             else:
                 name = f"{dropin.unit}.d/{prefix}-{dropin.name}"
                 path = directories.unit_path(name, KINDS[dropin.unit.rpartition(".")[2]].form)
                 if claims.claim(path, dropin.path):
-                    yield Item(Obj("dropin", name), path, dropin.content, 0o644, known[dropin.unit], (dropin.path,))
+                    unit = known.get(dropin.unit, "")
+                    yield Item(Obj("dropin", name), path, dropin.content, 0o644, unit, (dropin.path,))
 
 
 def _orphan(dropin: DropInSource) -> Finding:

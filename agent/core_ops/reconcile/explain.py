@@ -49,8 +49,9 @@ def explain(desired: Desired, graph: Graph, name: str) -> Explained | Unknown:
         return Unknown(tuple(difflib.get_close_matches(name, sorted(_names(desired)), _NEAREST, 0.5)))
     if item.object.resource_type == "config":
         return _config(item, graph)
-    node = graph.nodes[item.unit]
-    return _dropin(item, node) if item.object.resource_type == "dropin" else _unit(node, graph)
+    if item.object.resource_type == "dropin":
+        return _dropin(item, graph)
+    return _unit(graph.nodes[item.unit], graph)
 
 
 def _found(desired: Desired, name: str) -> Item | None:
@@ -74,10 +75,12 @@ def _config(item: Item, graph: Graph) -> Explained:
     return Explained(item, tuple((source, item.path) for source in item.sources), required_by=users)
 
 
-def _dropin(item: Item, node: Node) -> Explained:
-    """Return one drop-in, with those of its lines that count in the whole unit."""
-    lines = tuple(line for line in effective(layers(node)) if line.source in item.sources)
-    return Explained(item, ((item.sources[-1], item.path),), lines, requires=(node.object,))
+def _dropin(item: Item, graph: Graph) -> Explained:
+    """Return one drop-in, with those of its lines that count in a unit that is read with it."""
+    nodes = tuple(n for n in graph.nodes.values() if item in n.dropins)
+    lines = {line.place: line for n in nodes for line in effective(layers(n)) if line.source in item.sources}
+    ordered = tuple(sorted(lines.values(), key=lambda line: line.line))
+    return Explained(item, ((item.sources[-1], item.path),), ordered, requires=tuple(sorted(n.object for n in nodes)))
 
 
 def _unit(node: Node, graph: Graph) -> Explained:

@@ -4,11 +4,11 @@ A unit's inputs are its own file and drop-ins, the config files its text names, 
 down when it stops. One digest over them answers the only question a restart depends on: is what runs what is on disk?
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from core_ops.reconcile.kinds import KINDS, UnitName, is_template, template_of, unit_name
+from core_ops.reconcile.kinds import KINDS, UnitName, dropin_targets, is_template, unit_name
 from core_ops.reconcile.model import NATIVE_TYPES, Desired, Item, Obj, Value, sha256_hex
 from core_ops.reconcile.quadlet import Peers, Relations, host_paths, peers, relations
 from core_ops.reconcile.unitfile import UnitText, layered, parse
@@ -43,6 +43,16 @@ class Node(Value, frozen=True):
     def definition(self) -> tuple[Item, ...]:
         """The files that make up the unit itself: a change to one of them needs a reload."""
         return (self.item, *self.dropins)
+
+    def reads(self, dropin: Obj) -> bool:
+        """Whether the unit would be read with such a drop-in: it is for this unit, and no other of its name counts more."""
+        file_name = dropin.name.partition("/")[2]
+        own = {_target(d.object) for d in self.dropins if _file_name(d) == file_name}
+        for name in (_file_name(self.item), self.unit):
+            targets = dropin_targets(name)
+            if _target(dropin) in targets:
+                return own.isdisjoint(targets[: targets.index(_target(dropin))])
+        return False
 
 
 class Graph(Value, frozen=True):
@@ -104,23 +114,26 @@ def _dropins_by_target(desired: Desired) -> Mapping[str, tuple[Item, ...]]:
     found: dict[str, list[Item]] = {}
     for item in desired.items:
         if item.object.resource_type == "dropin":
-            found.setdefault(item.object.name.partition("/")[0].removesuffix(".d"), []).append(item)
+            found.setdefault(_target(item.object), []).append(item)
     return {target: tuple(items) for target, items in found.items()}
 
 
-def _dropins_of(item: Item, dropins: Mapping[str, tuple[Item, ...]]) -> tuple[Item, ...]:
-    """Return a unit's drop-ins as they are read: the generator's before systemd's, an instance's over its template's.
+def _target(dropin: Obj) -> str:
+    return dropin.name.partition("/")[0].removesuffix(".d")
 
-    Source:
-        systemd.unit(5): `foo@.service.d/` applies to every instance; a file of that name in `foo@1.service.d/` wins.
-    """
-    name = _file_name(item)
-    found: dict[tuple[bool, str], Item] = {}
-    for target in (template_of(name), name, template_of(item.unit), item.unit):
-        generated = target in {template_of(item.unit), item.unit}
+
+def _dropins_of(item: Item, dropins: Mapping[str, tuple[Item, ...]]) -> tuple[Item, ...]:
+    """Return a unit's drop-ins as they are read: the generator's before systemd's, each of two kinds by name."""
+    names = tuple(dict.fromkeys((_file_name(item), item.unit)))
+    return tuple(dropin for name in names for dropin in _by_name(name, dropins))
+
+
+def _by_name(name: str, dropins: Mapping[str, tuple[Item, ...]]) -> Iterator[Item]:
+    found: dict[str, Item] = {}
+    for target in dropin_targets(name):
         for dropin in dropins.get(target, ()):
-            found[generated, _file_name(dropin)] = dropin
-    return tuple(found[place] for place in sorted(found))
+            found.setdefault(_file_name(dropin), dropin)
+    yield from (found[file_name] for file_name in sorted(found))
 
 
 def _configs_by_path(desired: Desired) -> Mapping[str, tuple[Item, ...]]:

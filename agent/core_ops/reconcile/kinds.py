@@ -5,6 +5,8 @@ name; a native file is the unit itself.
 """
 
 import re
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal
 
 from core_ops.reconcile.model import ResourceType, Value
@@ -17,6 +19,13 @@ NAME_LIMIT = 200  # file names end at 255 bytes; a prefix, a suffix and a tempor
 RESERVED = re.compile(
     r"(core-ops|systemd-|dbus\.|dbus-broker|init\.scope|-\.|(system|user|machine)\.slice"
     r"|(basic|default|emergency|graphical|multi-user|network(-online|-pre)?|rescue|shutdown|sysinit)\.target)"
+)
+
+
+# A drop-in directory of a shortened name, such as `multi-.target.d`, must not reach one of these either.
+_DASHED = (
+    *("core-ops.service", "core-ops.timer", "dbus-broker.service"),
+    *("multi-user.target", "network-online.target", "network-pre.target"),
 )
 
 
@@ -70,10 +79,57 @@ def unit_name(file_name: str) -> UnitName | None:
     return UnitName(stem, suffix)
 
 
-def template_of(file_name: str) -> str:
-    """Return the template that a name is an instance of (`x@1.service` of `x@.service`), or the name itself."""
-    stem, at, rest = file_name.partition("@")
-    return f"{stem}@.{rest.rpartition('.')[2]}" if at else file_name
+@lru_cache(maxsize=16384)
+def dropin_targets(file_name: str) -> tuple[str, ...]:
+    """Return what the drop-in directories of a unit are called, without their `.d`, the one that counts most first.
+
+    Of two drop-ins with one name only the first is read. `a-b@1.container` is read with `a-b@1.container.d`, the template's
+    `a-b@.container.d`, those of shortened names (`a-@.container.d`, `a-.container.d`), and `container.d`.
+
+    Source:
+        systemd.unit(5) and systemd 257's lookup; podman-systemd.unit(5) and Podman 5.4's lookup, which know different
+        shortened names of templates.
+    """
+    suffix = file_name.rpartition(".")[2]
+    quadlet = suffix in KINDS and KINDS[suffix].form == "quadlet"
+    names = _quadlet_targets(file_name, suffix) if quadlet else _systemd_targets(file_name, suffix)
+    return tuple(dict.fromkeys((*names, suffix)))
+
+
+def _quadlet_targets(file_name: str, suffix: str) -> Iterator[str]:
+    stem, at, instance = file_name.removesuffix(f".{suffix}").partition("@")
+    yield file_name
+    if instance:
+        yield f"{stem}@.{suffix}"
+    parts = stem.split("-")
+    for length in range(len(parts) - 1, 0, -1):
+        shorter = "-".join(parts[:length]) + "-"
+        if at:
+            yield f"{shorter}@.{suffix}"
+        yield f"{shorter}.{suffix}"
+
+
+def _systemd_targets(file_name: str, suffix: str) -> Iterator[str]:
+    yield file_name
+    stem, at, instance = file_name.removesuffix(f".{suffix}").partition("@")
+    if at and instance:
+        yield from _systemd_targets(f"{stem}@.{suffix}", suffix)
+    cut = stem.removesuffix("-")  # one dash at the end is passed over
+    if (place := cut.rfind("-")) > 0:
+        shorter = cut[: place + 1]
+        yield from _systemd_targets(f"{shorter}@{instance}.{suffix}" if instance else f"{shorter}.{suffix}", suffix)
+
+
+def reserved(name: str) -> bool:
+    """Whether a unit, or any of those that a drop-in directory is for, belongs to the system or to CoreOps.
+
+    Args:
+        name: a unit's file name, or the name of a drop-in directory without its `.d`.
+    """
+    if RESERVED.match(name) or (name in KINDS and KINDS[name].form == "systemd"):
+        return True
+    stem, _, suffix = name.rpartition(".")
+    return stem.endswith("-") and any(r.startswith(stem) and r.endswith(f".{suffix}") for r in _DASHED)
 
 
 def is_template(unit: str) -> bool:

@@ -58,9 +58,7 @@ class Line(Value, frozen=True):
 
 def layers(node: Node) -> tuple[Layer, ...]:
     """Return the files of a unit in the order in which they are read: the generated unit's drop-ins come last."""
-    own = f"{node.item.path}.d/"
-    ordered = sorted(node.dropins, key=lambda item: (not item.path.startswith(own), item.path))
-    return tuple(_layer(item) for item in (node.item, *ordered))
+    return tuple(_layer(item) for item in node.definition)
 
 
 def _layer(item: Item) -> Layer:

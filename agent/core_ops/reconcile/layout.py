@@ -6,7 +6,7 @@ one host is `render`'s question. Nothing here reads a disk: the same tree gives 
 
 from collections.abc import Iterable
 
-from core_ops.reconcile.kinds import KINDS, NAME, NAME_LIMIT, RESERVED, supported, unit_name
+from core_ops.reconcile.kinds import KINDS, NAME, NAME_LIMIT, reserved, supported, unit_name
 from core_ops.reconcile.manifest import HostManifest, ServiceManifest, read_host_manifest, read_service_manifest
 from core_ops.reconcile.model import Finding, TreeFile, Value
 
@@ -22,7 +22,7 @@ class UnitSource(Value, frozen=True):
 
 
 class DropInSource(Value, frozen=True):
-    """A drop-in: `unit` is the file name of the unit it is for, `name` its own file name."""
+    """A drop-in: `unit` is its directory without `.d` (the file name of a unit, say), `name` its own file name."""
 
     unit: str
     name: str
@@ -155,18 +155,32 @@ class _Reader:
             building.units.append(UnitSource(name, file.path, file.content))
 
     def _unit_name_fits(self, file: TreeFile, form: str, name: str) -> bool:
-        parsed = unit_name(name)
-        if parsed is None or len(name) > NAME_LIMIT:
+        if unit_name(name) is None or len(name) > NAME_LIMIT:
             hint = f"units end in {supported()}; other files belong below config/"
             self._refuse(file, "WrongKind", f"“{name}” is no unit that can be deployed", hint)
-        elif RESERVED.match(name):
+        elif reserved(name):
             self._refuse(file, "ReservedName", f"“{name}” belongs to the system or to CoreOps", "choose another name")
-        elif form and KINDS[parsed.suffix].form != form:
-            right = KINDS[parsed.suffix].form
-            self._refuse(file, "WrongKind", f"a .{parsed.suffix} does not belong in {form}/", f"move it to {right}/")
         else:
-            return True
+            return self._form_fits(file, form, name.rpartition(".")[2])
         return False
+
+    def _form_fits(self, file: TreeFile, form: str, suffix: str) -> bool:
+        right = KINDS[suffix].form
+        if form and form != right:
+            self._refuse(file, "WrongKind", f"a .{suffix} does not belong in {form}/", f"move it to {right}/")
+            return False
+        return True
+
+    def _target_fits(self, file: TreeFile, form: str, target: str) -> bool:
+        """Whether a drop-in directory is one: for a unit, for units whose names begin alike, or for a kind of Quadlet file."""
+        if target not in KINDS:
+            return self._unit_name_fits(file, form, target)
+        if reserved(target):
+            message = f"“{target}.d” would change every {target} of the system, those of CoreOps among them"
+            hint = f"use one directory for each unit, or <prefix>-.{target}.d for units whose names begin alike"
+            self._refuse(file, "ReservedName", message, hint)
+            return False
+        return self._form_fits(file, form, target)
 
     def _dropin(self, file: TreeFile, building: _Building, form: str, inner: list[str]) -> None:
         unit, name = inner[0].removesuffix(".d"), inner[1]
@@ -174,7 +188,7 @@ class _Reader:
             return
         if not name.endswith(".conf") or not NAME.match(name) or len(name) > NAME_LIMIT:
             self._refuse(file, "WrongKind", f"“{name}” is no drop-in", "name it <name>.conf")
-        elif self._unit_name_fits(file, form, unit):
+        elif self._target_fits(file, form, unit):
             building.dropins.append(DropInSource(unit, name, file.path, file.content))
 
     def _in_host(self, file: TreeFile, building: _Building, rest: list[str]) -> None:

@@ -135,7 +135,7 @@ def _input_causes(node: Node, found: Comparison, graph: Graph) -> Iterator[Cause
 
 def _gone_causes(node: Node, found: Comparison) -> Iterator[Cause]:
     for owned in found.gone:
-        if owned.unit == node.unit:
+        if owned.unit == node.unit or (owned.object.resource_type == "dropin" and node.reads(owned.object)):
             yield Cause("dependency_change", f"{owned.object.display_id} is removed", owned.object)
 
 
