@@ -4,8 +4,11 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
-from core_ops_verify import __version__, bench
+from core_ops_verify import __version__
+from core_ops_verify.bench import check, noop
+from core_ops_verify.bench.figures import table
 from core_ops_verify.errors import VerifyError
 from core_ops_verify.guest.commands import Verbs, add_guest_parser
 
@@ -28,17 +31,32 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_bench_parser(verbs: Verbs) -> None:
-    about = "Measure what a run costs, as ratios against its floors."
+    about = "Measure what CoreOps costs, as ratios against floors taken in the same run."
     parser = verbs.add_parser("bench", help=about, description=about)
-    parser.add_argument("--services", type=int, default=100, metavar="N", help="how many services the host has")
+    parser.add_argument(
+        "what", choices=("no-op", "check"), help="a run with nothing to do in a guest; a check of a large tree"
+    )
+    parser.add_argument("--services", type=int, metavar="N", help="how many services (default: no-op 100, check 1000)")
+    parser.add_argument("--hosts", type=int, default=20, metavar="N", help="check: how many hosts select them all (20)")
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     parser.set_defaults(act=_bench)
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    found = bench.no_op(arguments.services)
-    print(json.dumps(found) if arguments.json else "\n".join(bench.lines(arguments.services, found)))
-    return _FAILED if any(figures["failed"] for figures in found.values()) else 0
+    profile: tuple[str, ...] = ()
+    if arguments.what == "check":
+        services = arguments.services or 1000
+        head = f"check of {services} services on {arguments.hosts} hosts, medians of {check.ROUNDS} rounds"
+        found, profile = check.check(services, arguments.hosts)
+    else:
+        services = arguments.services or 100
+        head = f"{services} services, medians of {noop.ROUNDS} rounds in one guest"
+        found = noop.no_op(services)
+    if arguments.json:
+        print(json.dumps({name: asdict(figures) for name, figures in found.items()}))
+    else:
+        print("\n".join((*table(head, found), *profile)))
+    return _FAILED if any(figures.failed for figures in found.values()) else 0
 
 
 def main(arguments: Sequence[str]) -> int:
