@@ -140,7 +140,7 @@ def _looked_again(ports: Ports, planned: Plan, desired: Desired) -> tuple[Failur
 
 
 def _verify(ports: Ports, planned: Plan, desired: Desired) -> tuple[Failure, ...]:
-    wanted = subjects(desired, LastApplied())
+    wanted = msgspec.structs.replace(subjects(desired, LastApplied()), closely=effects.started(planned.effects))
     first = ports.host.observe(wanted)
     waited_s = 0.0
     while judge.unsettled(planned, first) and waited_s < SETTLE_TIMEOUT_S:

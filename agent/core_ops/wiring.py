@@ -42,10 +42,12 @@ class LocalHost:
 
     def __init__(self, directories: Directories) -> None:
         self._keep = frozenset({directories.quadlet, directories.systemd, directories.config})
+        self._unit_directories = (directories.systemd, directories.quadlet)
 
     def observe(self, subjects: Subjects) -> Observed:
         """Look at paths and units; see `core_ops.ports.Host`."""
-        return Observed(tuple(files.observe(p) for p in subjects.paths), systemd.observe(subjects.units))
+        seen = tuple(files.observe(p) for p in subjects.paths)
+        return Observed(seen, systemd.observe(subjects.units, subjects.closely, self._unit_directories))
 
     def stage(self, plan: Plan) -> None:
         """Write new contents beside their targets; see `core_ops.ports.Host`."""

@@ -14,10 +14,11 @@ ENABLED = frozenset({"enabled", "enabled-runtime"})
 
 
 class Subjects(Value, frozen=True):
-    """What has to be looked at on the host: paths and units, sorted."""
+    """What has to be looked at on the host: paths and units, sorted; `closely` are units of which everything is wanted."""
 
     paths: tuple[str, ...]
     units: tuple[str, ...]
+    closely: frozenset[str] = frozenset()
 
 
 class FileChange(Value, frozen=True):

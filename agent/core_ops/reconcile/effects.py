@@ -117,6 +117,11 @@ def _batch_key(effect: Effect) -> str | None:
     return effect.verb if isinstance(effect, UnitJob) else None
 
 
+def started(planned: tuple[Effect, ...]) -> frozenset[str]:
+    """Return the units that a plan starts or restarts."""
+    return frozenset(e.unit for e in planned if isinstance(e, UnitJob) and e.verb in {"start", "restart"})
+
+
 def brings_up(effect: Effect) -> bool:
     """Whether the effect must be tried even after an earlier one failed: what was stopped has to come back."""
     return isinstance(effect, ReloadManager) or (isinstance(effect, UnitJob) and effect.verb in {"start", "restart"})

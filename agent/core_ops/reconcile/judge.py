@@ -13,9 +13,13 @@ def unsettled(plan: Plan, observed: Observed) -> tuple[str, ...]:
 
 
 def unstable(first: Observed, second: Observed) -> frozenset[str]:
-    """Return the units that were started again between two looks: `Restart=` hides a crash from their active state."""
-    before = {u.unit: (u.invocation_id, u.restarts) for u in first.units}
-    return frozenset(u.unit for u in second.units if before.get(u.unit, ("", 0)) != (u.invocation_id, u.restarts))
+    """Return the units that were started again between two looks: `Restart=` hides a crash from their active state.
+
+    Only units that were looked at closely both times tell; the others were not started by this run.
+    """
+    before = {u.unit: (u.invocation_id, u.restarts) for u in first.units if u.invocation_id}
+    after = {u.unit: (u.invocation_id, u.restarts) for u in second.units if u.invocation_id}
+    return frozenset(unit for unit in before.keys() & after.keys() if before[unit] != after[unit])
 
 
 def judge(plan: Plan, desired: Desired, observed: Observed, restless: frozenset[str]) -> tuple[Failure, ...]:
