@@ -194,7 +194,7 @@ def test_a_lint_looks_at_the_layered_unit() -> None:
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("a.timer", f"[Timer]\nUnit=job.service\n{INSTALL}"),
+        ("a.timer", f"[Timer]\nOnBootSec=1\nUnit=job.service\n{INSTALL}"),
         ("job.socket", f"[Socket]\nListenStream=7\n{INSTALL}"),
         ("a.service", f"[Unit]\nWants=job.service\n[Service]\nExecStart=/bin/true\n{INSTALL}"),
         ("a.service", f"[Unit]\nOnFailure=job.service\n[Service]\nExecStart=/bin/true\n{INSTALL}"),

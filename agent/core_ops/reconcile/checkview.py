@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from core_ops.errors import printable
 from core_ops.reconcile.check import Checked, Said
-from core_ops.reconcile.lints import Level
+from core_ops.reconcile.subject import Level
 
 _HOSTS_SHOWN = 3
 

@@ -5,6 +5,7 @@ refused while they stream by, and a scalar is always the text that stands in the
 guessed (`no`, `010` and `1:30` stay what they look like), and no object is ever built from a tag.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from core_ops.reconcile.model import Finding, Value
@@ -15,12 +16,27 @@ if TYPE_CHECKING:
 SIZE_LIMIT_BYTES = 256 * 1024
 DEPTH_LIMIT = 32
 
+# The keys of each manifest and what they say; the authoring guide shows these words.
+HOST_KEYS: Mapping[str, str] = {
+    "host": "Required. The name of the directory, so that a copied folder is noticed.",
+    "services": "Required. A list of the services that are deployed here; `[]` deploys nothing.",
+    "images": "What `core-ops check` asks of images: `digest`, `tag` (not `latest`; the default) or `any`.",
+}
+SERVICE_KEYS: Mapping[str, str] = {
+    "config-root": "Where `config/` goes, relative to /etc. The default is the service's name.",
+}
+IMAGES = ("digest", "tag", "any")
+
 
 class HostManifest(Value, frozen=True):
-    """What `host.yaml` says: the host's name and the services selected for it, in file order, with their lines."""
+    """What `host.yaml` says: the host's name and the services selected for it, in file order, with their lines.
+
+    `images` is what a check asks of images: a digest, a tag, or nothing.
+    """
 
     host: str
     services: tuple[tuple[str, int], ...]
+    images: str = "tag"
 
 
 class ServiceManifest(Value, frozen=True):
@@ -63,10 +79,10 @@ def read_host_manifest(content: bytes, path: str, directory: str) -> HostManifes
         directory: name of the directory it stands in; `host:` must repeat it, so that a copied folder is noticed.
     """
     try:
-        root = _mapping(content, ("host", "services"), "host.yaml")
+        root = _mapping(content, tuple(HOST_KEYS), "host.yaml")
         host = _text_of(root, "host")
         _same_name(host, directory)
-        return HostManifest(host.text, _names(root))
+        return HostManifest(host.text, _names(root), _images(root))
     except _Refused as refused:
         return Finding(path, refused.line, "HostManifestParse", refused.message, refused.hint)
 
@@ -74,7 +90,7 @@ def read_host_manifest(content: bytes, path: str, directory: str) -> HostManifes
 def read_service_manifest(content: bytes, path: str, service: str) -> ServiceManifest | Finding:
     """Return what a `service.yaml` says, or the first reason why it cannot be used."""
     try:
-        root = _mapping(content, ("config-root",), "service.yaml")
+        root = _mapping(content, tuple(SERVICE_KEYS), "service.yaml")
         for key, _ in root.pairs:
             value = _text_of(root, key.text)
             return ServiceManifest(value.text, value.line)
@@ -106,6 +122,15 @@ def _names(root: _Map) -> tuple[tuple[str, int], ...]:
             raise _Refused(entry.line, f"services: names “{entry.text}” twice", "remove one of them")
         names[entry.text] = entry.line
     return tuple(names.items())
+
+
+def _images(root: _Map) -> str:
+    if all(key.text != "images" for key, _ in root.pairs):
+        return "tag"
+    value = _text_of(root, "images")
+    if value.text not in IMAGES:
+        raise _Refused(value.line, f"images: says “{value.text}”", f"write one of {', '.join(IMAGES)}")
+    return value.text
 
 
 def _text_of(root: _Map, key: str) -> _Scalar:
