@@ -60,15 +60,15 @@ def _no_health(subject: Subject) -> Iterator[Remark]:
         for line in values(unit.layers, "Service", "Restart")[-1:]:
             if line.value in _RESTARTING:
                 message = f"restarts ({line.value}) without ever saying whether it is healthy"
-                hint = "add HealthCmd= and Notify=healthy to [Container]"
+                hint = "add HealthCmd= and Notify=healthy to [Container], or HealthCmd=none if nothing can be asked"
                 yield Remark(line.source, line.line, message, hint)
 
 
 def _tells_health(unit: tuple[Layer, ...]) -> bool:
     notify = values(unit, "Container", "Notify")[-1:]
-    command = values(unit, "Container", "HealthCmd")[-1:]
     passed = any("--health-cmd" in line.value for line in values(unit, "Container", "PodmanArgs"))
-    return passed or any(n.value == "healthy" for n in notify) or any(c.value != "none" for c in command)
+    said = values(unit, "Container", "HealthCmd")  # `none` is an answer too: there is nothing to ask with
+    return passed or bool(said) or any(n.value == "healthy" for n in notify)
 
 
 def _ends(unit: tuple[Layer, ...]) -> bool:

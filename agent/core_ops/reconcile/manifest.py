@@ -125,11 +125,9 @@ def _names(root: _Map) -> tuple[tuple[str, int], ...]:
 
 
 def _images(root: _Map) -> str:
-    if all(key.text != "images" for key, _ in root.pairs):
-        return "tag"
-    value = _text_of(root, "images")
-    if value.text not in IMAGES:
-        raise _Refused(value.line, f"images: says “{value.text}”", f"write one of {', '.join(IMAGES)}")
+    value = {key.text: value for key, value in root.pairs}.get("images", _Scalar("tag", 0))
+    if not isinstance(value, _Scalar) or value.text not in IMAGES:
+        raise _Refused(value.line, f"images: is none of {', '.join(IMAGES)}", "write one of them, or remove the line")
     return value.text
 
 
@@ -145,7 +143,11 @@ def _text_of(root: _Map, key: str) -> _Scalar:
 def _mapping(content: bytes, allowed: tuple[str, ...], what: str) -> _Map:
     node = _compose(content)
     if not isinstance(node, _Map):
-        raise _Refused(node.line, f"{what} is not a mapping of keys to values", f"it may hold {', '.join(allowed)}")
+        raise _Refused(
+            node.line,
+            f"{what} is not a mapping of keys to values",
+            f"write key: value lines; it may hold {', '.join(allowed)}",
+        )
     for key, _ in node.pairs:
         if key.text not in allowed:
             raise _Refused(key.line, f"unknown key “{key.text}”", f"{what} may hold {', '.join(allowed)}")
@@ -156,7 +158,7 @@ def _compose(content: bytes) -> _Node:
     import yaml  # noqa: PLC0415 - 13 ms that only a run which reads manifests may pay
 
     if len(content) > SIZE_LIMIT_BYTES:
-        raise _Refused(0, f"larger than {SIZE_LIMIT_BYTES} bytes", "a manifest this large is a mistake")
+        raise _Refused(0, f"is larger than {SIZE_LIMIT_BYTES >> 10} KiB", "keep data out of it")
     try:
         composer = _Composer()
         for event in yaml.parse(content.decode("utf-8"), yaml.SafeLoader):
@@ -165,10 +167,21 @@ def _compose(content: bytes) -> _Node:
     except UnicodeDecodeError as error:
         raise _Refused(content.count(b"\n", 0, error.start) + 1, "is not UTF-8", "save it as UTF-8") from error
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise _Refused(line, f"is not YAML: {error.problem}", "mend the syntax at this line") from error
-    except yaml.YAMLError as error:
-        raise _Refused(0, f"is not YAML: {str(error).splitlines()[0]}", "mend the syntax") from error
+        raise _Refused(_line_of(error, content), f"is not YAML: {_problem(error)}", "mend the syntax here") from error
+    except yaml.reader.ReaderError as error:
+        line = content.decode("utf-8").count("\n", 0, error.position) + 1
+        raise _Refused(line, f"holds the control character U+{error.character:04X}", "save it as plain text") from error
+
+
+def _line_of(error: "yaml.MarkedYAMLError", content: bytes) -> int:
+    """Return the line that is at fault: where something was opened, when the text ended before it was closed."""
+    end = content.rstrip().count(b"\n") + 1
+    return next((m.line + 1 for m in (error.problem_mark, error.context_mark) if m and m.line < end), end)
+
+
+def _problem(error: "yaml.MarkedYAMLError") -> str:
+    problem = (error.problem or "unknown syntax").replace("'<stream end>'", "the end of the file")
+    return f"{error.context}, {problem}" if error.context else problem
 
 
 class _Composer:
@@ -215,9 +228,10 @@ class _Composer:
             raise _Refused(line, "uses an anchor or alias", "write the value out")
         tag: object = getattr(event, "tag", None)
         if tag:
-            raise _Refused(line, f"uses the tag {tag}", "write a plain value")
+            shown = str(tag).replace("tag:yaml.org,2002:", "!!")
+            raise _Refused(line, f"uses the tag {shown}", "write a plain value")
         if len(self._open) > DEPTH_LIMIT:
-            raise _Refused(line, f"is nested deeper than {DEPTH_LIMIT}", "flatten it")
+            raise _Refused(line, f"is nested deeper than {DEPTH_LIMIT} levels", "flatten it")
         if isinstance(event, yaml.DocumentStartEvent) and self._root is not None:
             raise _Refused(line, "holds a second document", "remove the --- line")
 

@@ -5,6 +5,7 @@ The syntax is that of systemd.syntax(7); where the Quadlet generator is stricter
 section, an assignment nor a comment), the stricter rule holds, since systemd would silently drop the line.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -87,7 +88,9 @@ def parse(content: bytes, path: str) -> UnitText | tuple[Finding, ...]:
 
 def _decoded(content: bytes, path: str) -> str | Finding:
     if len(content) > SIZE_LIMIT_BYTES:
-        return _bad(path, 0, f"larger than {SIZE_LIMIT_BYTES} bytes", "a unit file this large is a mistake")
+        return _bad(path, 0, f"is larger than {SIZE_LIMIT_BYTES >> 20} MiB", "keep data out of the repository")
+    if content.startswith(BOM_UTF8):
+        return _bad(path, 1, "begins with a byte order mark", "save it as UTF-8 without one")
     nul = content.find(b"\0")
     if nul >= 0:
         return _bad(path, content.count(b"\n", 0, nul) + 1, "holds a NUL byte", "save it as plain text")
