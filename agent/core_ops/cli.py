@@ -109,6 +109,12 @@ def _explain(arguments: argparse.Namespace) -> int:
     return author.explain(arguments)
 
 
+def _skill(arguments: argparse.Namespace) -> int:
+    from core_ops import skill  # noqa: PLC0415
+
+    return skill.install(arguments)
+
+
 # --- the command line ------------------------------------------------------------------------------------------------
 
 
@@ -128,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     _status_options(verbs.add_parser("status", help="what this host is on, and how the last run went"))
     _explain_options(verbs.add_parser("explain", help="one object: what it is, from which lines, and what starts it"))
     _check_options(verbs.add_parser("check", help="everything that is wrong with a source tree, or might be"))
+    _skill_options(verbs.add_parser("skill", help="the guide to writing a source tree, for people and assistants"))
     return parser
 
 
@@ -251,3 +258,27 @@ def _explain_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON view")
     parser.set_defaults(run=_explain)
+
+
+_SKILL_EXAMPLES = """\
+examples:
+  core-ops skill install                           into this work tree, to be committed
+  core-ops skill install --global                  below the home directory, for every work tree
+  core-ops skill install --print                   to read it here
+"""
+
+
+def _skill_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = "The guide to writing a source tree: layout, names, kinds, findings and an example."
+    actions = parser.add_subparsers(title="commands", metavar="<command>", required=True)
+    install = actions.add_parser("install", help="write the guide, or print it")
+    install.description = (
+        "Write the authoring guide to .agents/skills/core-ops-source-repo/SKILL.md of this git work tree or directory."
+    )
+    install.epilog = _SKILL_EXAMPLES
+    install.formatter_class = argparse.RawDescriptionHelpFormatter
+    where = install.add_mutually_exclusive_group()
+    where.add_argument("--global", dest="everywhere", action="store_true", help="write it below the home directory")
+    where.add_argument("--print", action="store_true", help="print it and write nothing")
+    install.add_argument("--json", action="store_true", help="print the outcome as one JSON view")
+    install.set_defaults(run=_skill)

@@ -11,7 +11,7 @@ from core_ops.reconcile.manifest import HostManifest, ServiceManifest, read_host
 from core_ops.reconcile.model import Finding, TreeFile, Value
 
 _TYPED = ("quadlet", "systemd", "config")
-_RESERVED_NAMES = ("overrides", *_TYPED)
+RESERVED_NAMES = ("overrides", *_TYPED)
 
 
 class UnitSource(Value, frozen=True):
@@ -110,8 +110,8 @@ class _Reader:
             return
         elif len(rest) == 1:
             self._refuse(file, "WrongKind", f"is a file directly below {top}/", f"move it into {top}/<name>/")
-        elif not NAME.match(rest[0]) or rest[0] in _RESERVED_NAMES:
-            hint = f"use letters, digits, . _ - and none of {', '.join(_RESERVED_NAMES)}"
+        elif not NAME.match(rest[0]) or rest[0] in RESERVED_NAMES:
+            hint = f"use letters, digits, . _ - and none of {', '.join(RESERVED_NAMES)}"
             self._refuse(file, "ReservedName", f"“{rest[0]}” cannot name a {top[:-1]}", hint)
         else:
             known = self._services if top == "services" else self._hosts

@@ -20,7 +20,8 @@ DEPTH_LIMIT = 32
 HOST_KEYS: Mapping[str, str] = {
     "host": "Required. The name of the directory, so that a copied folder is noticed.",
     "services": "Required. A list of the services that are deployed here; `[]` deploys nothing.",
-    "images": "What `core-ops check` asks of images: `digest`, `tag` (not `latest`; the default) or `any`.",
+    "images": "What `core-ops check` asks of images: `tag` (the default) warns of `latest` and of no tag, `digest` makes an "
+    "error of every image without a digest, `any` asks nothing.",
 }
 SERVICE_KEYS: Mapping[str, str] = {
     "config-root": "Where `config/` goes, relative to /etc. The default is the service's name.",

@@ -37,6 +37,21 @@ _REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
     "kube": (("Yaml",),),
 }
 
+# The same in words, for the documents: files, setting, what it may name.
+REFERENCES: tuple[tuple[str, str, str], ...] = (
+    ("`.container`, `.pod`, `.kube`, `.build`", "`Network=` up to a colon", "`.network`, `.container`"),
+    ("`.container`, `.pod`, `.build`", "`Volume=` up to a colon, if there is one", "`.volume`"),
+    (
+        "`.container`",
+        "the last `source=` or `src=` of a `Mount=` with `type=` `volume`, `bind`, `glob` or `image`",
+        "`.volume`, `.image`",
+    ),
+    ("`.container`", "the last `Image=`", "`.image`, `.build`"),
+    ("`.volume` with `Driver=image`", "the last `Image=`", "`.image`, `.build`"),
+    ("`.container`", "the last `Pod=`", "`.pod`"),
+    ("any Quadlet file", f"`[Unit]`: {', '.join(f'`{key}=`' for key in UNIT_KEYS)}", "any Quadlet file"),
+)
+
 
 class Reference(Value, frozen=True):
     """A name one unit file uses for another file of the same host, and the line that uses it."""
