@@ -18,6 +18,7 @@ examples:
   core-ops apply                                   change it, and look again
   core-ops plan --source-repo . --host web1        an author's look, on any machine
   core-ops check .                                 everything wrong with a source tree, for CI
+  core-ops skill install                           the guide to writing one, beside it
   systemctl enable --now core-ops.timer            from now on, by itself
 
 exit status:
@@ -209,9 +210,9 @@ def _status_options(parser: argparse.ArgumentParser) -> None:
 
 _CHECK_EXAMPLES = """\
 examples:
-  core-ops check .                                 every host of the tree
-  core-ops check . --host web1                     what concerns one host
-  core-ops check . --format sarif > core-ops.sarif for a code host that shows findings
+  core-ops check .                                   every host of the tree
+  core-ops check . --host web1                       what concerns one host
+  core-ops check . --format sarif > core-ops.sarif   for a code host that shows findings
 
 exit status:
   0 no error, perhaps warnings    1 an error    2 usage    64 PATH is no directory
@@ -236,10 +237,11 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
 
 _EXPLAIN_EXAMPLES = """\
 examples:
-  core-ops explain container/caddy                 an object of this host
-  core-ops explain caddy.service                   by the unit that systemd knows
-  core-ops explain /etc/caddy/Caddyfile            by its path on the host
+  core-ops explain container/caddy                   an object of this host
+  core-ops explain caddy.service                     by the unit that systemd knows
+  core-ops explain /etc/caddy/Caddyfile              by its path on the host
   core-ops explain container/caddy --source-repo . --host web1
+                                                   an author's look, on any machine
 """
 
 

@@ -107,7 +107,7 @@ class _Renderer:
             if name in known:
                 yield known[name]
             elif name not in misnamed:  # that name is refused already, and saying that it is missing would be wrong
-                hint = f"add services/{name}/ or take it out of services:"
+                hint = f"add services/{name}/, or take {name} out of the list"
                 message = f"selects “{name}”, but there is no services/{name}/"
                 self.claims.refuse(Finding(manifest, line, "MissingService", message, hint))
 
@@ -150,7 +150,7 @@ class _Renderer:
             elsewhere = self._elsewhere.get(reference.file_name)
             hint = f"add {reference.file_name} to a selected service, or correct the name"
             if elsewhere:
-                hint = f"add {elsewhere}, which has it, to services:, or correct the name"
+                hint = f"select {elsewhere}, which has it, in host.yaml, or correct the name"
             self.claims.refuse(Finding(reference.path, reference.line, "DanglingReference", message, hint))
 
 

@@ -13,6 +13,8 @@ from core_ops.reconcile.model import Finding, Value
 
 SIZE_LIMIT_BYTES = 1024 * 1024  # systemd refuses longer lines, Quadlet larger files are never written by people
 
+MOST_FINDINGS = 20  # of one file: a file of something else would bury the rest of a check
+
 
 class Assignment(Value, frozen=True):
     """One `Key=value` line: where it stands and what it says, continuation lines already joined by a space."""
@@ -116,6 +118,7 @@ class _Reader:
         self._findings: list[Finding] = []
         self._joined: list[str] = []  # parts of a line that goes on
         self._start = 0
+        self._more = 0  # the first line whose fault is not listed
 
     def take(self, number: int, line: str) -> None:
         stripped = line.strip()
@@ -156,7 +159,10 @@ class _Reader:
             self._sections.append(name)
 
     def _complain(self, message: str, hint: str) -> None:
-        self._findings.append(_bad(self._path, self._start, message, hint))
+        if len(self._findings) < MOST_FINDINGS:
+            self._findings.append(_bad(self._path, self._start, message, hint))
+        else:
+            self._more = self._more or self._start
 
     def finish(self) -> UnitText | tuple[Finding, ...]:
         if self._joined:  # the file ends inside a continuation: systemd takes what is there
@@ -164,6 +170,9 @@ class _Reader:
             self._joined = []
             if text:
                 self._statement(text)
+        if self._more:
+            message = "is wrong in more lines than are listed, from this one on"
+            self._findings.append(_bad(self._path, self._more, message, "see whether this is a unit file at all"))
         if self._findings:
             return tuple(self._findings)
         return UnitText(tuple(self._assignments), tuple(self._sections))
