@@ -63,3 +63,36 @@ def test_a_unit_is_said_to_be_refused_exactly_when_systemd_refuses_it(
     checked = check(tree({f"services/web/{name}": content for name, content in files.items()}))
     said = [f.path for f in checked.findings if f.code == "RefusedBySystemd"]
     assert said == ([f"services/web/t.{suffix}"] if refused else [])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text", "unknown"),
+    [
+        ("service", f"[Service]\n{ONE}[service]\nRestart=always\n", True),
+        ("service", f"[Service]\n{ONE}[Instal]\nWantedBy=x.target\n", True),
+        ("service", f"[Service]\n{ONE}[Timer]\nOnCalendar=daily\n", True),
+        ("service", f"[Service]\n{ONE}[X-Notes]\nA=b\n", False),
+        ("service", f"[Unit]\nX-Reads=/etc/a\n[Service]\n{ONE}", False),
+        ("timer", "[Timer]\nOnCalendar=daily\n[Service]\nNice=1\n", True),
+        ("socket", "[Socket]\nListenStream=7777\n", False),
+        ("path", "[Path]\nPathExists=/run/x\n[Paths]\nPathExists=/run/y\n", True),
+        ("slice", "[Slice]\nCPUWeight=1\n", False),
+        ("slice", "[Service]\nCPUWeight=1\n", True),
+        ("target", "[Unit]\nDescription=x\n", False),
+        ("target", "[Target]\nX-A=b\n", False),
+        ("target", "[Service]\nNice=1\n", True),
+    ],
+)
+def test_a_section_is_unknown_exactly_when_systemd_does_not_know_it(
+    tmp_path: Path, suffix: str, text: str, *, unknown: bool
+) -> None:
+    """`systemd-analyze verify` is the judge."""
+    files = {"t.service": f"[Service]\n{ONE}", f"t.{suffix}": f"{text}{INSTALL}"}
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / f"t.{suffix}")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ("Unknown section" in done.stderr) == unknown, done.stderr
+    checked = check(tree({f"services/web/{name}": content for name, content in files.items()}))
+    said = [f.path for f in checked.findings if f.code == "UnknownSection"]
+    assert said == ([f"services/web/t.{suffix}"] if unknown else [])

@@ -169,7 +169,7 @@ LINTS: tuple[Lint, ...] = (
         "UnknownInstallTarget",
         "warning",
         "`WantedBy=`, `RequiredBy=` or `UpheldBy=` names no unit, or almost the name of a target that systemd has. "
-        "systemd enables the unit for a name that is never started, and the unit stays down after a boot.",
+        "systemd refuses to enable the unit, or enables it for a name that is never started: it stays down after a boot.",
         install_targets,
     ),
     Lint(
