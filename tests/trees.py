@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from hypothesis import strategies as st
 
+from core_ops.reconcile.check import Said
 from core_ops.reconcile.layout import read_layout
 from core_ops.reconcile.model import Desired, Directories, Finding, Source, TreeFile
 from core_ops.reconcile.render import render
@@ -31,6 +32,12 @@ def outcome(
 ) -> Desired | tuple[Finding, ...]:
     """What rendering gives: a state or the refusals."""
     return render(read_layout(files), HOST, Source(revision), directories or Directories())
+
+
+def spoken(finding: Finding | Said) -> str:
+    """A finding as the fixtures have it: `path:line: Code: message`, without a line where the whole file is meant."""
+    line = f":{finding.line}" if finding.line else ""
+    return f"{finding.path}{line}: {finding.code}: {finding.message}"
 
 
 INSTALL = "[Install]\nWantedBy=multi-user.target\n"

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 
 from core_ops.errors import CoreOpsError
 from core_ops.reconcile.layout import Layout, ServiceTree, read_layout
-from core_ops.reconcile.lints import Level, lint
+from core_ops.reconcile.lints import lint
 from core_ops.reconcile.model import Directories, Finding, Source, TreeFile, Value
 from core_ops.reconcile.render import Rendered, resolve, unit_text
+from core_ops.reconcile.subject import Level
 from core_ops.reconcile.unitfile import parse
 
 _SOURCE = Source("(stateless)")
@@ -78,6 +79,10 @@ def _hosts(layout: Layout) -> frozenset[str]:
     return frozenset((*(h.name for h in layout.hosts), *broken))
 
 
+def _images(layout: Layout, host: str) -> str:
+    return next(h.manifest.images for h in layout.hosts if h.name == host)
+
+
 def _counted(host: str, objects: int, findings: tuple[Said, ...]) -> HostCount:
     levels = [said.level for said in findings if host in said.hosts]
     return HostCount(host, objects, levels.count("error"), levels.count("warning"))
@@ -96,8 +101,8 @@ class _Gathered:
             for finding in found:
                 self._add(finding, "error", host)
             return 0
-        for row, remark in lint(found):
-            said = Said(remark.path, remark.line, row.code, remark.message, row.level, remark.hint)
+        for row, remark in lint(found, _images(layout, host)):
+            said = Said(remark.path, remark.line, row.code, remark.message, remark.level or row.level, remark.hint)
             self._said.setdefault(said, []).append(host)
         return len(found.desired.items)
 

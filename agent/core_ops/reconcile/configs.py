@@ -10,7 +10,7 @@ from core_ops.reconcile.layout import ConfigSource, HostTree, ServiceTree
 from core_ops.reconcile.model import Directories, Finding, Item, Obj
 
 # A config root at one of these would let a config file become a unit or change who is trusted.
-_FORBIDDEN_ROOTS = ("systemd", "containers", "core-ops", "udev", "pam.d", "sudoers.d", "ssh")
+FORBIDDEN_ROOTS = ("systemd", "containers", "core-ops", "udev", "pam.d", "sudoers.d", "ssh")
 
 
 def config_items(
@@ -24,7 +24,8 @@ def config_items(
     for name, config in host.configs:
         if name not in names:
             message = f"is for the service “{name}”, which host.yaml does not select"
-            claims.refuse(Finding(config.path, 0, "MissingService", message, f"add {name} to services:"))
+            hint = f"add {name} to services: in hosts/{host.name}/host.yaml, or remove the file"
+            claims.refuse(Finding(config.path, 0, "MissingService", message, hint))
 
 
 def _of_service(service: ServiceTree, host: HostTree, directories: Directories, claims: Claims) -> Iterator[Item]:
@@ -49,11 +50,23 @@ def _item(logical: str, config: ConfigSource, base: ConfigSource | None, directo
 
 def _root(service: ServiceTree, claims: Claims) -> str | None:
     root, line = service.manifest.config_root, service.manifest.config_root_line
-    parts = root.split("/")
-    if all(part not in {"", ".", ".."} and part.isprintable() for part in parts) and parts[0] not in _FORBIDDEN_ROOTS:
+    why = _escapes(root)
+    if not why:
         return root
     if line or service.configs:
-        message = f"config-root “{root}” leaves the place a service may write to"
-        hint = "name a directory of the service's own, relative to /etc"
+        message = f"config-root “{root}”{'' if line else ', the name of the service,'} {why}"
+        hint = "write config-root: <directory>, one of the service's own, relative to /etc and without / at its end"
         claims.refuse(Finding(f"services/{service.name}/service.yaml", line, "ConfigEscape", message, hint))
     return None
+
+
+def _escapes(root: str) -> str:
+    """Return why a config root is no place for a service's files, or nothing."""
+    parts = root.split("/")
+    if root.startswith("/"):
+        return "is absolute"
+    if any(part in {"", ".", ".."} or not part.isprintable() for part in parts):
+        return "has an empty, . or .. component, or one that can't be printed"
+    if parts[0] in FORBIDDEN_ROOTS:
+        return f"begins with “{parts[0]}”, which belongs to the system or to CoreOps"
+    return ""

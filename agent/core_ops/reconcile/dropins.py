@@ -13,13 +13,15 @@ from core_ops.reconcile.layout import DropInSource, HostTree, ServiceTree
 from core_ops.reconcile.model import Directories, Finding, Item, Obj
 from core_ops.reconcile.unitfile import UnitText, parse
 
+BASE_PREFIX, HOST_PREFIX = "10-base", "20-host"
+
 
 class DropIns:
     """The drop-ins of the selected services and of the host."""
 
     def __init__(self, services: Iterable[ServiceTree], host: HostTree) -> None:
-        base = (("10-base", d) for s in services for d in s.dropins)
-        self._all = (*base, *(("20-host", d) for d in host.dropins))
+        base = ((BASE_PREFIX, d) for s in services for d in s.dropins)
+        self._all = (*base, *((HOST_PREFIX, d) for d in host.dropins))
         self._by_target: dict[str, dict[str, DropInSource]] = {}
         for prefix, dropin in self._all:
             self._by_target.setdefault(dropin.unit, {})[f"{prefix}-{dropin.name}"] = dropin

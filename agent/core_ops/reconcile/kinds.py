@@ -21,6 +21,16 @@ RESERVED = re.compile(
     r"|(basic|default|emergency|graphical|multi-user|network(-online|-pre)?|rescue|shutdown|sysinit)\.target)"
 )
 
+# Where a manifest belongs that was put elsewhere, or nearly has its name.
+MISPLACED = {
+    "host.yaml": "move it to hosts/<host>/host.yaml",
+    "host.yml": "name it host.yaml",
+    "Host.yaml": "name it host.yaml",
+    "service.yaml": "move it to services/<service>/service.yaml",
+    "service.yml": "name it service.yaml",
+    "Service.yaml": "name it service.yaml",
+}
+
 
 # A drop-in directory of a shortened name, such as `multi-.target.d`, must not reach one of these either.
 _DASHED = (
@@ -130,6 +140,24 @@ def reserved(name: str) -> bool:
         return True
     stem, _, suffix = name.rpartition(".")
     return stem.endswith("-") and any(r.startswith(stem) and r.endswith(f".{suffix}") for r in _DASHED)
+
+
+def misnamed(file_name: str) -> tuple[str, str]:
+    """Return why a name is not that of a unit that can be deployed, and what to do about it."""
+    suffix = file_name.rpartition(".")[2]
+    if suffix == "d":
+        return f"“{file_name[:60]}” is a file", "make it a directory of drop-ins: <unit>.d/<name>.conf"
+    if suffix.lower() in KINDS and suffix not in KINDS:
+        return f"“{file_name[:60]}” is no name for a unit", f"write the suffix in lower case: .{suffix.lower()}"
+    if suffix not in KINDS or "." not in file_name:
+        hint = f"units end in {supported()}; other files belong below config/"
+        return f"“{file_name[:60]}” is no unit that can be deployed", hint
+    if len(file_name) > NAME_LIMIT:
+        return f"the name is {len(file_name)} characters long", f"use at most {NAME_LIMIT}"
+    return (
+        f"“{file_name}” is no name for a unit",
+        "begin it with a letter or digit, then letters, digits, : _ . - and one @",
+    )
 
 
 def is_template(unit: str) -> bool:

@@ -5,6 +5,7 @@ refused while they stream by, and a scalar is always the text that stands in the
 guessed (`no`, `010` and `1:30` stay what they look like), and no object is ever built from a tag.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from core_ops.reconcile.model import Finding, Value
@@ -15,12 +16,28 @@ if TYPE_CHECKING:
 SIZE_LIMIT_BYTES = 256 * 1024
 DEPTH_LIMIT = 32
 
+# The keys of each manifest and what they say; the authoring guide shows these words.
+HOST_KEYS: Mapping[str, str] = {
+    "host": "Required. The name of the directory, so that a copied folder is noticed.",
+    "services": "Required. A list of the services that are deployed here; `[]` deploys nothing.",
+    "images": "What `core-ops check` asks of images: `tag` (the default) warns of `latest` and of no tag, `digest` makes an "
+    "error of every image without a digest, `any` asks nothing.",
+}
+SERVICE_KEYS: Mapping[str, str] = {
+    "config-root": "Where `config/` goes, relative to /etc. The default is the service's name.",
+}
+IMAGES = ("digest", "tag", "any")
+
 
 class HostManifest(Value, frozen=True):
-    """What `host.yaml` says: the host's name and the services selected for it, in file order, with their lines."""
+    """What `host.yaml` says: the host's name and the services selected for it, in file order, with their lines.
+
+    `images` is what a check asks of images: a digest, a tag, or nothing.
+    """
 
     host: str
     services: tuple[tuple[str, int], ...]
+    images: str = "tag"
 
 
 class ServiceManifest(Value, frozen=True):
@@ -63,10 +80,10 @@ def read_host_manifest(content: bytes, path: str, directory: str) -> HostManifes
         directory: name of the directory it stands in; `host:` must repeat it, so that a copied folder is noticed.
     """
     try:
-        root = _mapping(content, ("host", "services"), "host.yaml")
+        root = _mapping(content, tuple(HOST_KEYS), "host.yaml")
         host = _text_of(root, "host")
         _same_name(host, directory)
-        return HostManifest(host.text, _names(root))
+        return HostManifest(host.text, _names(root), _images(root))
     except _Refused as refused:
         return Finding(path, refused.line, "HostManifestParse", refused.message, refused.hint)
 
@@ -74,7 +91,7 @@ def read_host_manifest(content: bytes, path: str, directory: str) -> HostManifes
 def read_service_manifest(content: bytes, path: str, service: str) -> ServiceManifest | Finding:
     """Return what a `service.yaml` says, or the first reason why it cannot be used."""
     try:
-        root = _mapping(content, ("config-root",), "service.yaml")
+        root = _mapping(content, tuple(SERVICE_KEYS), "service.yaml")
         for key, _ in root.pairs:
             value = _text_of(root, key.text)
             return ServiceManifest(value.text, value.line)
@@ -108,6 +125,13 @@ def _names(root: _Map) -> tuple[tuple[str, int], ...]:
     return tuple(names.items())
 
 
+def _images(root: _Map) -> str:
+    value = {key.text: value for key, value in root.pairs}.get("images", _Scalar("tag", 0))
+    if not isinstance(value, _Scalar) or value.text not in IMAGES:
+        raise _Refused(value.line, f"images: is none of {', '.join(IMAGES)}", "write one of them, or remove the line")
+    return value.text
+
+
 def _text_of(root: _Map, key: str) -> _Scalar:
     for name, value in root.pairs:
         if name.text == key:
@@ -120,7 +144,11 @@ def _text_of(root: _Map, key: str) -> _Scalar:
 def _mapping(content: bytes, allowed: tuple[str, ...], what: str) -> _Map:
     node = _compose(content)
     if not isinstance(node, _Map):
-        raise _Refused(node.line, f"{what} is not a mapping of keys to values", f"it may hold {', '.join(allowed)}")
+        raise _Refused(
+            node.line,
+            f"{what} is not a mapping of keys to values",
+            f"write key: value lines; it may hold {', '.join(allowed)}",
+        )
     for key, _ in node.pairs:
         if key.text not in allowed:
             raise _Refused(key.line, f"unknown key “{key.text}”", f"{what} may hold {', '.join(allowed)}")
@@ -131,7 +159,7 @@ def _compose(content: bytes) -> _Node:
     import yaml  # noqa: PLC0415 - 13 ms that only a run which reads manifests may pay
 
     if len(content) > SIZE_LIMIT_BYTES:
-        raise _Refused(0, f"larger than {SIZE_LIMIT_BYTES} bytes", "a manifest this large is a mistake")
+        raise _Refused(0, f"is larger than {SIZE_LIMIT_BYTES >> 10} KiB", "keep data out of it")
     try:
         composer = _Composer()
         for event in yaml.parse(content.decode("utf-8"), yaml.SafeLoader):
@@ -140,10 +168,21 @@ def _compose(content: bytes) -> _Node:
     except UnicodeDecodeError as error:
         raise _Refused(content.count(b"\n", 0, error.start) + 1, "is not UTF-8", "save it as UTF-8") from error
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise _Refused(line, f"is not YAML: {error.problem}", "mend the syntax at this line") from error
-    except yaml.YAMLError as error:
-        raise _Refused(0, f"is not YAML: {str(error).splitlines()[0]}", "mend the syntax") from error
+        raise _Refused(_line_of(error, content), f"is not YAML: {_problem(error)}", "mend the syntax here") from error
+    except yaml.reader.ReaderError as error:
+        line = content.decode("utf-8").count("\n", 0, error.position) + 1
+        raise _Refused(line, f"holds the control character U+{error.character:04X}", "save it as plain text") from error
+
+
+def _line_of(error: "yaml.MarkedYAMLError", content: bytes) -> int:
+    """Return the line that is at fault: where something was opened, when the text ended before it was closed."""
+    end = content.rstrip().count(b"\n") + 1
+    return next((m.line + 1 for m in (error.problem_mark, error.context_mark) if m and m.line < end), end)
+
+
+def _problem(error: "yaml.MarkedYAMLError") -> str:
+    problem = (error.problem or "unknown syntax").replace("'<stream end>'", "the end of the file")
+    return f"{error.context}, {problem}" if error.context else problem
 
 
 class _Composer:
@@ -190,9 +229,10 @@ class _Composer:
             raise _Refused(line, "uses an anchor or alias", "write the value out")
         tag: object = getattr(event, "tag", None)
         if tag:
-            raise _Refused(line, f"uses the tag {tag}", "write a plain value")
+            shown = str(tag).replace("tag:yaml.org,2002:", "!!")
+            raise _Refused(line, f"uses the tag {shown}", "write a plain value")
         if len(self._open) > DEPTH_LIMIT:
-            raise _Refused(line, f"is nested deeper than {DEPTH_LIMIT}", "flatten it")
+            raise _Refused(line, f"is nested deeper than {DEPTH_LIMIT} levels", "flatten it")
         if isinstance(event, yaml.DocumentStartEvent) and self._root is not None:
             raise _Refused(line, "holds a second document", "remove the --- line")
 

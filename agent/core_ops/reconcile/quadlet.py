@@ -131,7 +131,8 @@ def host_paths(text: UnitText) -> tuple[str, ...]:
     `LoadCredential=` ...); reading all values alike misses no setting that a later systemd adds.
     """
     words = (word.lstrip(_EXEC_PREFIXES) for a in text.assignments for word in _SEPARATORS.split(a.value))
-    return _unique(tuple(path for path in map(_expanded, words) if path.startswith("/")))
+    own = (f"%E/{word}" for word in text.words("Service", "ConfigurationDirectory"))  # systemd.exec(5): below /etc
+    return _unique(tuple(path for path in map(_expanded, (*words, *own)) if path.startswith("/")))
 
 
 def _expanded(word: str) -> str:

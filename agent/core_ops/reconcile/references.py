@@ -37,6 +37,21 @@ _REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
     "kube": (("Yaml",),),
 }
 
+# The same in words, for the documents: files, setting, what it may name.
+REFERENCES: tuple[tuple[str, str, str], ...] = (
+    ("`.container`, `.pod`, `.kube`, `.build`", "`Network=` up to a colon", "`.network`, `.container`"),
+    ("`.container`, `.pod`, `.build`", "`Volume=` up to a colon, if there is one", "`.volume`"),
+    (
+        "`.container`",
+        "the last `source=` or `src=` of a `Mount=` with `type=` `volume`, `bind`, `glob` or `image`",
+        "`.volume`, `.image`",
+    ),
+    ("`.container`", "the last `Image=`", "`.image`, `.build`"),
+    ("`.volume` with `Driver=image`", "the last `Image=`", "`.image`, `.build`"),
+    ("`.container`", "the last `Pod=`", "`.pod`"),
+    ("any Quadlet file", f"`[Unit]`: {', '.join(f'`{key}=`' for key in UNIT_KEYS)}", "any Quadlet file"),
+)
+
 
 class Reference(Value, frozen=True):
     """A name one unit file uses for another file of the same host, and the line that uses it."""
@@ -132,15 +147,17 @@ def faults(name: UnitName, text: UnitText, path: str) -> Iterator[Finding]:
     for keys in required:
         if not any(text.last(kind.section, key) for key in keys):
             wanted = "= or ".join(keys)
-            yield _bad(path, 0, f"has no {wanted}= in [{kind.section}]", "podman makes no unit of it: add it")
+            message = f"has no {wanted}= in [{kind.section}], so that podman makes no unit of it"
+            emptied = [(a.path, a.line) for a in text.assignments if a.section == kind.section and a.key in keys]
+            yield _bad(*(emptied[-1] if emptied else (path, 0)), message, f"add {keys[0]}= to [{kind.section}]")
     if name.suffix == "container":
-        yield from _container_faults(text, path)
+        yield from _container_faults(text)
     yield from _common_faults(kind.section, text)
 
 
-def _container_faults(text: UnitText, path: str) -> Iterator[Finding]:
-    if text.last("Container", "Image") and text.last("Container", "Rootfs"):
-        yield _bad(path, 0, "has both Image= and Rootfs=", "keep one of them")
+def _container_faults(text: UnitText) -> Iterator[Finding]:
+    if text.last("Container", "Image") and (roots := text.effective("Container", "Rootfs")):
+        yield _bad(roots[-1].path, roots[-1].line, "has both Image= and Rootfs=", "keep one of them")
     for a in text.effective("Container", "Pod")[-1:]:
         if not a.value.endswith(".pod"):
             yield _bad(a.path, a.line, f"Pod={a.value} is no .pod file", "name the .pod file, with its suffix")

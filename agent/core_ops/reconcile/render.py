@@ -74,7 +74,9 @@ def unit_text(source: UnitSource) -> UnitText | tuple[Finding, ...]:
     section = KINDS[name.suffix].section
     if not section or section in text.sections:
         return text
-    return (Finding(source.path, 0, "BadUnit", f"has no [{section}] section", f"add a [{section}] section"),)
+    near = next((s for s in text.sections if s.lower() == section.lower()), "")
+    hint = f"write [{section}] instead of [{near}]" if near else f"add a [{section}] section"
+    return (Finding(source.path, 0, "BadUnit", f"has no [{section}] section", hint),)
 
 
 class _Parsed(Value, frozen=True):
@@ -92,18 +94,20 @@ class _Renderer:
         self._directories = directories
         self.claims = Claims()
         self._services = tuple(self._selected(layout))
+        self._elsewhere = {u.name: s.name for s in layout.services for u in s.units if s not in self._services}
         self._dropins = DropIns(self._services, host)
-        roots = (f"hosts/{host.name}/", *(f"services/{s.name}/" for s in self._services))
+        roots = (f"hosts/{host.name}/", *(f"services/{name}/" for name, _ in host.manifest.services))
         self.claims.findings.extend(f for f in layout.findings if f.path.startswith(roots) or _stray(f))
 
     def _selected(self, layout: Layout) -> Iterator[ServiceTree]:
         known = {s.name: s for s in layout.services}
+        misnamed = {f.path.split("/")[1] for f in layout.findings if f.code == "ReservedName" and f.path.count("/") > 1}
         manifest = f"hosts/{self._host.name}/host.yaml"
         for name, line in self._host.manifest.services:
             if name in known:
                 yield known[name]
-            else:
-                hint = f"add services/{name}/ or take it out of services:"
+            elif name not in misnamed:  # that name is refused already, and saying that it is missing would be wrong
+                hint = f"add services/{name}/, or take {name} out of the list"
                 message = f"selects “{name}”, but there is no services/{name}/"
                 self.claims.refuse(Finding(manifest, line, "MissingService", message, hint))
 
@@ -143,7 +147,10 @@ class _Renderer:
         found = {r for p in units.values() for r in references(p.name, p.text) if r.file_name not in units}
         for reference in found:
             message = f"refers to {reference.file_name}, which no selected service declares"
+            elsewhere = self._elsewhere.get(reference.file_name)
             hint = f"add {reference.file_name} to a selected service, or correct the name"
+            if elsewhere:
+                hint = f"select {elsewhere}, which has it, in host.yaml, or correct the name"
             self.claims.refuse(Finding(reference.path, reference.line, "DanglingReference", message, hint))
 
 

@@ -6,13 +6,14 @@ the lints bring their own paragraphs. Tests hold both to the documents.
 
 from collections.abc import Mapping
 
-from core_ops.reconcile.lints import LINTS, Level
+from core_ops.reconcile.lints import LINTS
 from core_ops.reconcile.model import Value
+from core_ops.reconcile.subject import Level
 
 REFUSALS: Mapping[str, str] = {
     "BadUnit": "A unit file or drop-in is not systemd syntax, or lacks the section that its kind needs.",
     "ConfigEscape": "A path or a config-root leaves the place a service may write to.",
-    "DanglingReference": "A unit uses a .network or .volume that no selected service has.",
+    "DanglingReference": "A Quadlet file is referred to that no selected service has.",
     "DependencyCycle": "Units wait for each other, so that none of them could start.",
     "DestinationConflict": "Two files want the same path on the host, or the same runtime unit.",
     "HostManifestParse": "host.yaml is missing or not understood.",

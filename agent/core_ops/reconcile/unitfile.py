@@ -5,12 +5,15 @@ The syntax is that of systemd.syntax(7); where the Quadlet generator is stricter
 section, an assignment nor a comment), the stricter rule holds, since systemd would silently drop the line.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 from functools import lru_cache
 
 from core_ops.reconcile.model import Finding, Value
 
 SIZE_LIMIT_BYTES = 1024 * 1024  # systemd refuses longer lines, Quadlet larger files are never written by people
+
+MOST_FINDINGS = 20  # of one file: a file of something else would bury the rest of a check
 
 
 class Assignment(Value, frozen=True):
@@ -87,7 +90,9 @@ def parse(content: bytes, path: str) -> UnitText | tuple[Finding, ...]:
 
 def _decoded(content: bytes, path: str) -> str | Finding:
     if len(content) > SIZE_LIMIT_BYTES:
-        return _bad(path, 0, f"larger than {SIZE_LIMIT_BYTES} bytes", "a unit file this large is a mistake")
+        return _bad(path, 0, f"is larger than {SIZE_LIMIT_BYTES >> 20} MiB", "keep data out of the repository")
+    if content.startswith(BOM_UTF8):
+        return _bad(path, 1, "begins with a byte order mark", "save it as UTF-8 without one")
     nul = content.find(b"\0")
     if nul >= 0:
         return _bad(path, content.count(b"\n", 0, nul) + 1, "holds a NUL byte", "save it as plain text")
@@ -113,6 +118,7 @@ class _Reader:
         self._findings: list[Finding] = []
         self._joined: list[str] = []  # parts of a line that goes on
         self._start = 0
+        self._more = 0  # the first line whose fault is not listed
 
     def take(self, number: int, line: str) -> None:
         stripped = line.strip()
@@ -153,7 +159,10 @@ class _Reader:
             self._sections.append(name)
 
     def _complain(self, message: str, hint: str) -> None:
-        self._findings.append(_bad(self._path, self._start, message, hint))
+        if len(self._findings) < MOST_FINDINGS:
+            self._findings.append(_bad(self._path, self._start, message, hint))
+        else:
+            self._more = self._more or self._start
 
     def finish(self) -> UnitText | tuple[Finding, ...]:
         if self._joined:  # the file ends inside a continuation: systemd takes what is there
@@ -161,6 +170,9 @@ class _Reader:
             self._joined = []
             if text:
                 self._statement(text)
+        if self._more:
+            message = "is wrong in more lines than are listed, from this one on"
+            self._findings.append(_bad(self._path, self._more, message, "see whether this is a unit file at all"))
         if self._findings:
             return tuple(self._findings)
         return UnitText(tuple(self._assignments), tuple(self._sections))
