@@ -15,6 +15,8 @@ from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.events import Event
 from core_ops.reconcile.kinds import UnitName, dropin_targets, unit_name
 from core_ops.reconcile.model import (
+    Account,
+    Accounts,
     Directories,
     Effect,
     Failure,
@@ -23,6 +25,9 @@ from core_ops.reconcile.model import (
     Plan,
     ReloadManager,
     RemoveFile,
+    RemoveUndeclared,
+    RootEntry,
+    RootState,
     SetEnablement,
     TreeFile,
     UnitJob,
@@ -33,6 +38,8 @@ from core_ops.reconcile.model import (
 from core_ops.reconcile.quadlet import Peers, Relations, host_paths, peers, relations, runtime_unit
 from core_ops.reconcile.record import Record
 from core_ops.reconcile.unitfile import UnitText, layered, parse
+
+ACCOUNTS = (Account("app", 1000), Account("root", 0))
 
 
 class Cut(BaseException):
@@ -55,6 +62,7 @@ class FakeHost:
     def __init__(self, directories: Directories | None = None) -> None:
         self.directories = directories or Directories()
         self.files: dict[str, tuple[bytes, int]] = {}
+        self.owners: dict[str, tuple[int, int]] = {}  # of what was not written as root
         self.loaded: dict[str, Loaded] = {}
         self.running: dict[str, tuple[tuple[str, bytes], ...]] = {}
         self.finished: set[str] = set()
@@ -69,7 +77,9 @@ class FakeHost:
     # --- the port ---------------------------------------------------------------------------------------------------
 
     def observe(self, subjects: Subjects) -> Observed:
-        return Observed(tuple(map(self._file, subjects.paths)), tuple(map(self._unit, subjects.units)))
+        who = Accounts(0, 0, ACCOUNTS, ACCOUNTS)
+        roots = tuple(RootState(r, tuple(self._below(r))) for r in subjects.roots)
+        return Observed(tuple(map(self._file, subjects.paths)), tuple(map(self._unit, subjects.units)), who, roots)
 
     def stage(self, plan: Plan) -> None:
         if self.full and any(isinstance(e, WriteFile) for e in plan.effects):
@@ -89,6 +99,7 @@ class FakeHost:
             self.files.pop(path, None)
         else:
             self.files[path] = (content, 0o644)
+        self.owners.pop(path, None)
 
     def reload(self) -> None:
         units = {p: unit for p in self.files if (unit := self._unit_of(p))}
@@ -117,8 +128,10 @@ class FakeHost:
         match effect:
             case WriteFile():
                 self.files[effect.path] = (effect.content, effect.mode)
-            case RemoveFile():
+                self.owners[effect.path] = _number(effect.owner), _number(effect.group)
+            case RemoveFile() | RemoveUndeclared():
                 self.files.pop(effect.path, None)
+                self.owners.pop(effect.path, None)
             case ReloadManager():
                 self.log.append("daemon-reload")
                 self.reload()
@@ -216,7 +229,10 @@ class FakeHost:
         if path not in self.files:
             return FileState(path, "absent")
         content, mode = self.files[path]
-        return FileState(path, "file", content, mode)
+        return FileState(path, "file", content, mode, *self.owners.get(path, (0, 0)))
+
+    def _below(self, root: str) -> Iterable[RootEntry]:
+        return (RootEntry(p, "file") for p in sorted(self.files) if p.startswith(f"{root}/"))
 
     def _lazily(self, unit: str) -> None:
         """Read a native unit that nobody asked about before, as systemd does; a generated one needs the generators."""
@@ -241,6 +257,12 @@ class FakeHost:
             invocation_id=self._invocation.get(unit, "") if unit in self.running or unit in self.finished else "",
             needs_reload=on_disk != loaded.definition,
         )
+
+
+def _number(name: str) -> int:
+    if not name or name.isdecimal():
+        return int(name or 0)
+    return next(a.number for a in ACCOUNTS if a.name == name)
 
 
 def _names(paths: tuple[str, ...], config: str) -> bool:

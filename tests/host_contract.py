@@ -16,6 +16,7 @@ from core_ops.reconcile.model import (
     Plan,
     ReloadManager,
     RemoveFile,
+    RemoveUndeclared,
     SetEnablement,
     Source,
     UnitJob,
@@ -23,7 +24,8 @@ from core_ops.reconcile.model import (
 )
 
 UNITS = "/etc/systemd/system"
-CONFIG = "/etc/contract/app.conf"
+ROOT = "/etc/contract"
+CONFIG, STRAY = f"{ROOT}/app.conf", f"{ROOT}/below/stray.conf"
 PATHS = (CONFIG, *(f"{UNITS}/contract-{n}" for n in ("a.service", "b.service", "o.service", "t.timer")))
 NAMES = tuple(p.rpartition("/")[2] for p in PATHS[1:])
 TEXTS = {
@@ -37,8 +39,8 @@ TEXTS = {
 _OBJECT = Obj("service", "contract")
 
 
-def _write(path: str, content: bytes, expected: FileState) -> WriteFile:
-    return WriteFile(_OBJECT, path, content, 0o644, expected)
+def _write(path: str, content: bytes, expected: FileState, owner: str = "") -> WriteFile:
+    return WriteFile(_OBJECT, path, content, 0o644, expected, owner, owner)
 
 
 def _plan(effects: tuple[Effect, ...]) -> Plan:
@@ -51,11 +53,14 @@ def _job(verb: str, *names: str) -> tuple[Effect, ...]:
 
 
 def _told(observed: Observed) -> dict[str, list[object]]:
-    files: dict[str, list[object]] = {f.path: [f.kind, f.content.decode(), f.mode] for f in observed.files}
+    files: dict[str, list[object]] = {
+        f.path: [f.kind, f.content.decode(), f.mode, f.uid, f.gid] for f in observed.files
+    }
+    roots: dict[str, list[object]] = {r.path: [[e.path, e.kind] for e in r.entries] for r in observed.roots}
     units: dict[str, list[object]] = {
         u.unit: [u.load, u.active, u.enabled == "enabled", u.needs_reload, u.result] for u in observed.units
     }
-    return files | units
+    return files | units | roots
 
 
 def story(host: Host) -> list[object]:
@@ -63,7 +68,7 @@ def story(host: Host) -> list[object]:
     seen: list[object] = []
 
     def look() -> Observed:
-        observed = host.observe(Subjects(PATHS, NAMES))
+        observed = host.observe(Subjects((*PATHS, STRAY), NAMES, roots=(ROOT,)))
         seen.append(_told(observed))
         return observed
 
@@ -75,10 +80,12 @@ def story(host: Host) -> list[object]:
 
     before = {f.path: f for f in look().files}
     do(
-        _write(CONFIG, b"V=1\n", before[CONFIG]),
+        _write(CONFIG, b"V=1\n", before[CONFIG], "1234"),
+        _write(STRAY, b"", before[STRAY]),
         *(_write(f"{UNITS}/{n}", t.encode(), before[f"{UNITS}/{n}"]) for n, t in TEXTS.items()),
     )
     look()
+    do(RemoveUndeclared(_OBJECT, STRAY, "file", ROOT))
     do(SetEnablement("reenable", "contract-a.service", _OBJECT), ReloadManager(NAMES))
     look()
     seen.append([f.unit for f in host.carry_out(_job("start", "contract-a.service", "contract-b.service"))])

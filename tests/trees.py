@@ -43,6 +43,7 @@ def spoken(finding: Finding | Said) -> str:
 INSTALL = "[Install]\nWantedBy=multi-user.target\n"
 PATH = "[Path]\nPathExists=/run/{name}\n[Install]\nWantedBy=multi-user.target\n"
 CONTAINER = "[Container]\nImage=x:{image}\n{more}\n[Install]\nWantedBy=multi-user.target\n"
+OWNERS = "files: {app.conf: {mode: 0640, owner: app, group: 1000}}\n"
 SERVICE = "[Service]\nExecStart=/bin/sleep {image}\n{more}\n[Install]\nWantedBy=multi-user.target\n"
 
 
@@ -93,7 +94,9 @@ def worlds(draw: st.DrawFn) -> Mapping[str, str]:
         more = "Network=z.network\n" if draw(st.booleans()) else ""
         if draw(st.booleans()):
             files[f"{base}/config/app.conf"] = f"v={draw(st.integers(0, 1))}\n"
-            more += f"Volume=/etc/{name}/app.conf:/app.conf\n"
+            more += f"Volume=/etc/{name}{draw(st.sampled_from(['/app.conf:/app.conf', ':/conf']))}\n"
+            if manifest := draw(st.sampled_from(["", "", "exclusive: true\n", OWNERS, f"exclusive: true\n{OWNERS}"])):
+                files[f"{base}/service.yaml"] = manifest
         kind = draw(st.sampled_from(["container", "service", "timed", "watched", "member", "plain"]))
         if kind == "member":
             files[f"{base}/{name}.container"] = _member(draw, image) + more
@@ -103,9 +106,7 @@ def worlds(draw: st.DrawFn) -> Mapping[str, str]:
             requires = (
                 draw(st.sampled_from(["", "[Unit]\nRequires=a.service\nAfter=a.service\n"])) if name != "a" else ""
             )
-            own = (
-                more.replace("Network=z.network\n", "").replace("Volume=", "EnvironmentFile=").replace(":/app.conf", "")
-            )
+            own = more.replace("Network=z.network\n", "").replace("Volume=", "BindReadOnlyPaths=")
             files[f"{base}/{name}.service"] = requires + SERVICE.format(image=image, more=own)
         else:
             files |= {f"{base}/{path}": text for path, text in _job(kind, name, image).items()}

@@ -51,11 +51,11 @@ class Host(Protocol):
         ...
 
     def stage(self, plan: Plan) -> None:
-        """Write every new content beside its target, durably, before anything is stopped or replaced.
+        """Write every new content beside its target with its mode and owner, durably, before anything is stopped.
 
         Raises:
-            HostError: a file system is full, read-only or otherwise unwilling; nothing but hidden temporary files was made,
-                and they are gone again.
+            HostError: a file is to belong to nobody on the host, or a file system is full, read-only or otherwise unwilling;
+                nothing but hidden temporary files was made, and they are gone again.
         """
         ...
 

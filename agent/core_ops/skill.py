@@ -5,6 +5,7 @@ work tree or the home directory, and the file is replaced as a whole.
 """
 
 import argparse
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -96,7 +97,7 @@ def _no_links(top: Path, path: Path) -> None:
 def _replace(effect: WriteFile) -> None:
     made: tuple[str, ...] = ()
     try:
-        made = files.stage(effect)
+        made = files.stage(effect, (os.geteuid(), os.getegid()))
         files.commit(effect)
     except HostError as error:
         files.sweep(effect.path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from core_ops import __version__
 from core_ops.enrol import Enrolment, begun, pin_of, without_secrets
 from core_ops.errors import HostError, SettingsError
-from core_ops.host import directory, files, systemd, trust
+from core_ops.host import accounts, directory, files, roots, systemd, trust
 from core_ops.host.git import GitStore
 from core_ops.host.journal import Journal
 from core_ops.host.signatures import prove
@@ -25,6 +25,7 @@ from core_ops.reconcile.model import (
     Plan,
     ReloadManager,
     RemoveFile,
+    RemoveUndeclared,
     SetEnablement,
     TreeFile,
     UnitJob,
@@ -47,16 +48,25 @@ class LocalHost:
     def observe(self, subjects: Subjects) -> Observed:
         """Look at paths and units; see `core_ops.ports.Host`."""
         seen = tuple(files.observe(p) for p in subjects.paths)
-        return Observed(seen, systemd.observe(subjects.units, subjects.closely, self._unit_directories))
+        return Observed(
+            seen,
+            systemd.observe(subjects.units, subjects.closely, self._unit_directories),
+            accounts.observe(subjects.users, subjects.groups, seen),
+            tuple(roots.observe(r) for r in subjects.roots),
+        )
 
     def stage(self, plan: Plan) -> None:
         """Write new contents beside their targets; see `core_ops.ports.Host`."""
-        if any(not isinstance(e, WriteFile | RemoveFile) for e in plan.effects) and not systemd.running():
+        if (
+            any(not isinstance(e, WriteFile | RemoveFile | RemoveUndeclared) for e in plan.effects)
+            and not systemd.running()
+        ):
             raise HostError(
                 "apply: systemd is not running here",
                 code="no-systemd",
                 hint="`core-ops plan` works anywhere; apply needs a host that booted with systemd",
             )
+        owners = {e.path: accounts.owners(e) for e in plan.effects if isinstance(e, WriteFile)}
         for owned in plan.owned:
             files.sweep(owned.path)
         staged: list[str] = []
@@ -64,7 +74,7 @@ class LocalHost:
         try:
             for effect in plan.effects:
                 if isinstance(effect, WriteFile):
-                    made += files.stage(effect)
+                    made += files.stage(effect, owners[effect.path])
                     staged.append(effect.path)
         except HostError:
             for path in staged:
@@ -80,6 +90,8 @@ class LocalHost:
                 files.commit(first)
             case RemoveFile():
                 files.remove(first, self._keep)
+            case RemoveUndeclared():
+                roots.remove(first)
             case ReloadManager():
                 systemd.reload()
             case SetEnablement():

@@ -2,7 +2,7 @@
 
 import copy
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 import pytest
@@ -14,7 +14,7 @@ from core_ops.errors import HostError
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.graph import Graph, build
-from core_ops.reconcile.model import Desired, Directories, LastApplied, Observed, Plan, UnitJob, WriteFile
+from core_ops.reconcile.model import Accounts, Desired, Directories, LastApplied, Observed, Plan, UnitJob, WriteFile
 from core_ops.reconcile.pin import Trust
 from core_ops.reconcile.plan import plan
 from core_ops.reconcile.record import Controller, Record, Status
@@ -42,6 +42,12 @@ def assert_runs_what_is_on_disk(host: FakeHost, desired: Desired) -> None:
             assert not node.wanted or unit in host.finished, unit
     for item in desired.items:
         assert host.files[item.path] == (item.content, item.mode)
+        assert host.owners.get(item.path, (0, 0)) == ((1000, 1000) if item.owner else (0, 0))
+
+
+def below(path: str, roots: Iterable[str]) -> bool:
+    """Whether a path lies in one of the exclusive roots, the one exception to the law of ownership."""
+    return any(path.startswith(f"{root}/") for root in roots)
 
 
 # Half of all histories stay on one revision: only there is a drift repair alone with itself.
@@ -119,11 +125,12 @@ def test_a_plan_does_not_depend_on_the_order_of_its_inputs(
     drift(host, rendered(old), by_hand)
     last = store.load().last
     seen = host.observe(subjects(rendered(new), last))
-    files, units, entries = list(seen.files), list(seen.units), list(new.items())
-    for values in (files, units, entries):
+    files, units, roots, entries = list(seen.files), list(seen.units), list(seen.roots), list(new.items())
+    for values in (files, units, roots, entries):
         shuffle.shuffle(values)
+    users = Accounts(0, 0, seen.accounts.users[::-1], seen.accounts.groups[::-1])
 
-    shuffled = plan(rendered(dict(entries)), last, Observed(tuple(files), tuple(units)))
+    shuffled = plan(rendered(dict(entries)), last, Observed(tuple(files), tuple(units), users, tuple(roots)))
 
     assert _encoded(shuffled) == _encoded(plan(rendered(new), last, seen))
 
@@ -135,7 +142,7 @@ def _encoded(planned: Plan) -> bytes:
 @given(worlds(), worlds())
 @settings(max_examples=200, deadline=None)
 def test_what_is_not_owned_is_never_removed_or_replaced(old: Mapping[str, str], new: Mapping[str, str]) -> None:
-    """Files that this agent did not write survive any sequence of revisions; where one is in the way, nothing is done."""
+    """Files of others survive any revisions outside exclusive roots; where one is in the way, nothing is done."""
     host, store = FakeHost(), FakeStore(BEGIN)
     foreign = {"/etc/containers/systemd/other.container": b"theirs", "/etc/a/other.conf": b"theirs"}
     blocked = next(i.path for i in rendered(new).items)
@@ -150,7 +157,9 @@ def test_what_is_not_owned_is_never_removed_or_replaced(old: Mapping[str, str], 
         host.edit(blocked, None)
     converge(host, store, rendered(new))
 
-    assert all(host.files[p][0] == c for p, c in foreign.items())
+    roots = (*rendered(old).exclusive, *rendered(new).exclusive)
+    kept = {p: c for p, c in foreign.items() if not below(p, roots)}
+    assert all(host.files[p][0] == c for p, c in kept.items())
 
 
 @given(worlds(), worlds())

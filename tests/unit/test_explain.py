@@ -105,6 +105,20 @@ def test_a_unit_says_what_starts_it(name: str, starts: tuple[str, ...]) -> None:
     assert known(name).starts == starts
 
 
+def test_a_config_file_says_whose_it_is() -> None:
+    """Mode, owner and group are those of the manifest, in the view and in the text."""
+    files = {
+        "services/a/config/x": "x",
+        "services/a/service.toml": 'files.x = { mode = 0o600, owner = "app", group = 7 }\n',
+    }
+    desired = rendered(files)
+    found = explain(desired, build(desired), "/etc/a/x")
+    assert isinstance(found, Explained)
+    view = explain_view(found, "h1", Source("1" * 40))
+    assert (view.metadata.mode, view.metadata.owner, view.metadata.group) == ("0600", "app", "7")
+    assert "  file         /etc/a/x (mode 0600, owner app, group 7)" in explain_lines(view)
+
+
 def test_an_unknown_object_has_near_names() -> None:
     """A slip of the pen leads to the right name."""
     desired = rendered(FILES)

@@ -31,7 +31,7 @@ def words() -> Iterable[str]:
     yield from (f"| `x.{suffix}` |" for suffix in KINDS)
     yield from (f"`[{kind.section}]`" for kind in KINDS.values() if kind.section)
     yield from (f"| `{rule.code}` | {rule.text} |" for rule in rules())
-    yield from (f"| `{key}` | {text} |" for key, text in (*manifest.HOST_KEYS.items(), *manifest.SERVICE_KEYS.items()))
+    yield from (f"| `{key}` | {text} |" for key, text in (*manifest.meanings("host"), *manifest.meanings("service")))
     yield from (f"| `{form}` | {meaning} |" for form, meaning in FORMS)
     yield from (f"| {files} | {setting} | {names} |" for files, setting, names in REFERENCES)
     yield from (f"| {status} | {text} |" for status, text in STATUSES)

@@ -66,9 +66,10 @@ def _file_changes(comparison: Comparison) -> Iterator[Effect]:
         change = comparison.files[path]
         if change.kind == "write":
             item = change.item
-            yield WriteFile(item.object, path, item.content, item.mode, change.seen)
+            yield WriteFile(item.object, path, item.content, item.mode, change.seen, item.owner, item.group)
     for owned in sorted(comparison.gone):
         yield RemoveFile(owned.object, owned.path)
+    yield from comparison.undeclared.removals
 
 
 def _reload(comparison: Comparison) -> Iterator[ReloadManager]:

@@ -11,6 +11,7 @@ from core_ops.reconcile.model import (
     Plan,
     ReloadManager,
     RemoveFile,
+    RemoveUndeclared,
     SetEnablement,
     UnitJob,
     Value,
@@ -130,7 +131,7 @@ def effect_words(effect: Effect) -> tuple[str, str]:
     match effect:
         case WriteFile():
             return ("create" if effect.expected.kind == "absent" else "replace"), effect.path
-        case RemoveFile():
+        case RemoveFile() | RemoveUndeclared():
             return "remove", effect.path
         case ReloadManager():
             return "daemon-reload", ""
@@ -203,7 +204,7 @@ def _changed(event: Changed) -> tuple[int, str, dict[str, str]]:
     match event.effect:
         case UnitJob() | SetEnablement():
             fields |= {"OBJECT": event.effect.object.display_id, "UNIT": event.effect.unit}
-        case WriteFile() | RemoveFile():
+        case WriteFile() | RemoveFile() | RemoveUndeclared():
             fields |= {"OBJECT": event.effect.object.display_id, "PATH": event.effect.path}
         case ReloadManager():
             pass

@@ -44,6 +44,8 @@ class ExplainMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
     lines: tuple[LineView, ...] = ()
     configs: tuple[ObjectView, ...] = ()
     starts: tuple[str, ...] = ()
+    owner: str | UnsetType = UNSET
+    group: str | UnsetType = UNSET
 
 
 class ExplainView(msgspec.Struct, frozen=True, tag_field="view_kind", tag="explain"):
@@ -86,6 +88,8 @@ def explain_view(explained: Explained, host: str, source: Source) -> ExplainView
             lines=tuple(_line(line) for line in explained.lines),
             configs=tuple(object_view(o) for o in explained.uses),
             starts=starts,
+            owner=item.owner or UNSET,
+            group=item.group or UNSET,
         ),
         summary=f"{item.object.display_id} is {item.path} on {host}",
     )
@@ -115,7 +119,7 @@ def explain_lines(view: ExplainView) -> Iterator[str]:
     short = revision if revision.startswith("(") else revision[:8]
     yield printable(f"{view.object.display_id} for host {meta.host} @ {short}")
     fields = (
-        ("file", (f"{meta.path} (mode {meta.mode})",)),
+        ("file", (f"{meta.path} ({', '.join(_access(meta))})",)),
         ("unit", () if meta.unit is UNSET else (meta.unit,)),
         ("from", tuple(layer.source for layer in meta.layers)),
         ("started", meta.starts),
@@ -127,6 +131,14 @@ def explain_lines(view: ExplainView) -> Iterator[str]:
         for place, entry in enumerate(entries):
             yield printable(f"  {'' if place else name:<12} {entry}")
     yield from _line_lines(meta.lines)
+
+
+def _access(meta: ExplainMetadata) -> Iterator[str]:
+    yield f"mode {meta.mode}"
+    if meta.owner is not UNSET:
+        yield f"owner {meta.owner}"
+    if meta.group is not UNSET:
+        yield f"group {meta.group}"
 
 
 def _related(view: ExplainView, relation: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from core_ops.errors import (
     EXIT_SOURCE_REFUSED,
     EXIT_USAGE,
 )
-from core_ops.reconcile import manifest, sourcetree
+from core_ops.reconcile import manifest, nodes, sourcetree
 from core_ops.reconcile.check import check
 from core_ops.reconcile.checkview import check_lines, check_view
 from core_ops.reconcile.configs import FORBIDDEN_ROOTS
@@ -117,11 +117,16 @@ def _shown(pattern: str) -> str:
 
 
 def _manifests() -> str:
-    host = ((f"`{key}`", meaning) for key, meaning in manifest.HOST_KEYS.items())
-    service = ((f"`{key}`", meaning) for key, meaning in manifest.SERVICE_KEYS.items())
+    host = ((f"`{key}`", meaning) for key, meaning in manifest.meanings("host"))
+    service = ((f"`{key}`", meaning) for key, meaning in manifest.meanings("service"))
     head = ("key", "means")
     return _section(
-        "Manifests", "`host.yaml`:\n", _table(head, host), "`service.yaml`:\n", _table(head, service), YAML_NOTE
+        "Manifests",
+        "`host.yaml`, or `host.toml` with the same keys:\n",
+        _table(head, host),
+        "`service.yaml`, or `service.toml` with the same keys:\n",
+        _table(head, service),
+        YAML_NOTE,
     )
 
 
@@ -144,7 +149,7 @@ def _limits() -> str:
         ("files and directories", f"{sourcetree.MAX_ENTRIES}"),
         ("levels of directories", f"{sourcetree.MAX_DEPTH}"),
         ("one name", f"{sourcetree.MAX_NAME_BYTES} bytes; of a unit or drop-in {NAME_LIMIT} characters"),
-        ("a manifest", f"{manifest.SIZE_LIMIT_BYTES >> 10} KiB, nested {manifest.DEPTH_LIMIT} levels deep"),
+        ("a manifest", f"{nodes.SIZE_LIMIT_BYTES >> 10} KiB, nested {nodes.DEPTH_LIMIT} levels deep"),
     )
     return _section("Limits", _table(("what", "limit"), rows))
 

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from core_ops.reconcile.compare import converged
+from core_ops.reconcile.exclusive import undeclared
 from core_ops.reconcile.model import Desired, Failure, Observed, Plan, UnitState
+from core_ops.reconcile.ownership import as_asked
 
 
 def unsettled(plan: Plan, observed: Observed) -> tuple[str, ...]:
@@ -31,15 +33,23 @@ def judge(plan: Plan, desired: Desired, observed: Observed, restless: frozenset[
         observed: the look afterwards.
         restless: units that restarted by themselves while being watched.
     """
-    return (*_files(desired, observed), *_units(plan, desired, observed, restless))
+    return (*_files(desired, observed), *_roots(desired, observed), *_units(plan, desired, observed, restless))
 
 
 def _files(desired: Desired, observed: Observed) -> Iterator[Failure]:
     seen = {f.path: f for f in observed.files}
     for item in desired.items:
         state = seen.get(item.path)
-        if state is None or (state.content, state.mode) != (item.content, item.mode):
+        if state is None or not as_asked(item, state, observed.accounts):
             yield Failure(item.object, item.unit, "verifying", f"{item.path} is not as it was written")
+
+
+def _roots(desired: Desired, observed: Observed) -> Iterator[Failure]:
+    found = undeclared(desired, (), observed.roots)
+    for removal in found.removals:
+        yield Failure(removal.object, "", "verifying", f"{removal.path} appeared in the exclusive {removal.root}")
+    for obstacle in found.obstacles:
+        yield Failure(obstacle.object, "", "verifying", obstacle.summary)
 
 
 def _units(plan: Plan, desired: Desired, observed: Observed, restless: frozenset[str]) -> Iterator[Failure]:

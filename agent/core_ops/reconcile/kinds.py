@@ -26,7 +26,9 @@ MISPLACED = {
     "host.yaml": "move it to hosts/<host>/host.yaml",
     "host.yml": "name it host.yaml",
     "Host.yaml": "name it host.yaml",
+    "host.toml": "move it to hosts/<host>/host.toml",
     "service.yaml": "move it to services/<service>/service.yaml",
+    "service.toml": "move it to services/<service>/service.toml",
     "service.yml": "name it service.yaml",
     "Service.yaml": "name it service.yaml",
 }

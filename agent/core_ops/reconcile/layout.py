@@ -6,8 +6,16 @@ one host is `render`'s question. Nothing here reads a disk: the same tree gives 
 
 from collections.abc import Iterable
 
+from core_ops.reconcile.filerules import stray_rules
 from core_ops.reconcile.kinds import KINDS, MISPLACED, NAME, NAME_LIMIT, misnamed, reserved, unit_name
-from core_ops.reconcile.manifest import HostManifest, ServiceManifest, read_host_manifest, read_service_manifest
+from core_ops.reconcile.manifest import (
+    HOST_MANIFESTS,
+    SERVICE_MANIFESTS,
+    HostManifest,
+    ServiceManifest,
+    host_manifest,
+    service_manifest,
+)
 from core_ops.reconcile.model import Finding, TreeFile, Value
 
 _TYPED = ("quadlet", "systemd", "config")
@@ -83,7 +91,7 @@ class _Building:
     """What has been found of one service or host so far."""
 
     def __init__(self) -> None:
-        self.manifest: TreeFile | None = None
+        self.manifests: list[TreeFile] = []
         self.units: list[UnitSource] = []
         self.dropins: list[DropInSource] = []
         self.configs: list[tuple[str, ConfigSource]] = []
@@ -136,8 +144,8 @@ class _Reader:
 
     def _in_service(self, file: TreeFile, building: _Building, rest: list[str]) -> None:
         service, *parts = rest
-        if parts == ["service.yaml"]:
-            building.manifest = file
+        if len(parts) == 1 and parts[0] in SERVICE_MANIFESTS:
+            building.manifests.append(file)
             return
         form = parts[0] if parts[0] in _TYPED else ""
         inner = parts[1:] if form else parts
@@ -198,12 +206,12 @@ class _Reader:
 
     def _in_host(self, file: TreeFile, building: _Building, rest: list[str]) -> None:
         parts = rest[1:]
-        if parts == ["host.yaml"]:
-            building.manifest = file
+        if len(parts) == 1 and parts[0] in HOST_MANIFESTS:
+            building.manifests.append(file)
             return
         if len(parts) == 1:
             if not _is_note(parts[0]):
-                hint = MISPLACED.get(parts[0], "a host has host.yaml, overrides/ and <service>/")
+                hint = MISPLACED.get(parts[0], "a host has host.yaml or host.toml, overrides/ and <service>/")
                 self._refuse(file, "WrongKind", "is no part of a host", hint)
             return
         place, *inner = parts
@@ -227,21 +235,18 @@ class _Reader:
         return Layout(services, hosts, tuple(sorted(self._findings)))
 
     def _service(self, name: str, found: _Building) -> ServiceTree:
-        manifest: ServiceManifest | Finding = ServiceManifest(name)
-        if found.manifest:
-            manifest = read_service_manifest(found.manifest.content, found.manifest.path, name)
+        manifest = service_manifest(found.manifests, name)
         if isinstance(manifest, Finding):
             self._findings.append(manifest)
             manifest = ServiceManifest(name)
         configs = tuple(c for _, c in found.configs)
+        hosts = (c.relative for host in self._hosts.values() for service, c in host.configs if service == name)
+        known = frozenset((*(c.relative for c in configs), *hosts))
+        self._findings.extend(stray_rules(manifest.files, known, manifest.path))
         return ServiceTree(name, manifest, tuple(found.units), tuple(found.dropins), configs)
 
     def _host(self, name: str, found: _Building) -> HostTree | None:
-        if found.manifest is None:
-            hint = f"add hosts/{name}/host.yaml with host: {name} and services: [...]"
-            self._findings.append(Finding(f"hosts/{name}", 0, "HostManifestParse", "has no host.yaml", hint))
-            return None
-        manifest = read_host_manifest(found.manifest.content, found.manifest.path, name)
+        manifest = host_manifest(found.manifests, name)
         if isinstance(manifest, Finding):
             self._findings.append(manifest)
             return None

@@ -8,6 +8,7 @@ reloaded and restarted even when all files are right, and what is owned but not 
 import difflib
 from collections.abc import Iterator
 
+from core_ops.reconcile import exclusive, ownership
 from core_ops.reconcile.compare import ENABLED, UP, Comparison, FileChange, UnitChange, compare, converged
 from core_ops.reconcile.effects import effects
 from core_ops.reconcile.graph import Graph, Node, build
@@ -33,7 +34,11 @@ def plan(desired: Desired, last: LastApplied, observed: Observed) -> Plan:
     graph = build(desired)
     before = build(last.desired) if last.desired and last.desired != desired else None
     found = compare(desired, graph, before, last, observed)
-    entries = (*_ordered(_entries(desired, graph, found), graph), *_removals(found))
+    entries = (
+        *_ordered(_entries(desired, graph, found), graph),
+        *_removals(found),
+        *exclusive.entries(found.undeclared),
+    )
     blocked = any(e.action == "blocked" for e in entries)
     owned_after = tuple(sorted(Owned(i.path, i.object, i.unit) for i in desired.items))
     return Plan(
@@ -87,11 +92,10 @@ def _blocked(change: FileChange) -> Entry:
 def _written(change: FileChange, unit: UnitChange | None, graph: Graph) -> Entry:
     action: Action = "create" if change.seen.kind == "absent" else "update"
     diff, summary = _diff(change)
+    notes = (*_notes(unit, graph), *ownership.unknown(change.item, change.accounts))
     requires = _requires(unit.node, graph) if unit else ()
     steps = _steps(unit) if unit else ()
-    return Entry(
-        change.item.object, action, (_file_cause(change),), requires, diff, summary, steps, _notes(unit, graph)
-    )
+    return Entry(change.item.object, action, (_file_cause(change),), requires, diff, summary, steps, notes)
 
 
 def _file_cause(change: FileChange) -> Cause:
@@ -102,11 +106,13 @@ def _file_cause(change: FileChange) -> Cause:
         return Cause("drift", "was removed on the host")
     if change.seen.content != change.item.content:
         return Cause("drift", "was changed on the host")
-    return Cause("drift", f"mode or owner was changed on the host (mode {change.seen.mode:04o})")
+    whose = ownership.owner_words(change.seen, change.accounts)
+    return Cause("drift", f"mode or owner was changed on the host (mode {change.seen.mode:04o}, owner {whose})")
 
 
 def _acted(unit: UnitChange, found: Comparison, graph: Graph) -> Entry:
     causes = (*_input_causes(unit.node, found, graph), *_gone_causes(unit.node, found))
+    causes = (*causes, *exclusive.causes(unit.node, found.undeclared))
     if not causes and unit.stale:
         causes = (_stale_cause(unit),)
     if not causes and unit.stop:
@@ -207,13 +213,14 @@ def _diff(change: FileChange) -> tuple[str, str]:
     new, old = change.item.content, change.seen.content
     path = change.item.path
     verb = "creates" if change.seen.kind == "absent" else "replaces"
+    changed = () if verb == "creates" else ownership.changes(change.item, change.seen, change.accounts)
     texts = _text(old), _text(new)
     if texts[0] is None or texts[1] is None:
-        return "", f"{verb} {path} ({len(new)} bytes, not shown)"
+        return "", f"{verb} {path} ({', '.join((f'{len(new)} bytes, not shown', *changed))})"
     lines = list(difflib.unified_diff(_lines(texts[0]), _lines(texts[1]), "on the host", "desired", lineterm=""))
     added = sum(1 for line in lines[2:] if line.startswith("+"))
     removed = sum(1 for line in lines[2:] if line.startswith("-"))
-    return "\n".join(lines), f"{verb} {path} (+{added} -{removed})"
+    return "\n".join(lines), f"{verb} {path} ({', '.join((f'+{added} -{removed}', *changed))})"
 
 
 def _text(content: bytes) -> str | None:

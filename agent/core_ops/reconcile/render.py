@@ -1,6 +1,6 @@
 """A layout and a host become the host's desired state: every file it should have, layered and addressed.
 
-Only what is selected in `host.yaml` counts. This module puts units in their places; drop-ins are layered in `dropins`,
+Only what the host's manifest selects counts. This module puts units in their places; drop-ins are layered in `dropins`,
 config files placed in `configs`.
 """
 
@@ -15,6 +15,7 @@ from core_ops.reconcile.layout import HostTree, Layout, ServiceTree, UnitSource
 from core_ops.reconcile.model import Desired, Directories, Finding, Item, Obj, Source, Value
 from core_ops.reconcile.quadlet import runtime_unit
 from core_ops.reconcile.references import faults, references
+from core_ops.reconcile.roots import exclusive_roots
 from core_ops.reconcile.unitfile import UnitText, layered, parse
 
 RULES = 2  # raise it when the same tree renders to something else
@@ -40,9 +41,11 @@ def resolve(layout: Layout, host: str, source: Source, directories: Directories)
         return _unknown_host(layout, host)
     renderer = _Renderer(layout, tree, directories)
     items = renderer.items()
+    exclusive = renderer.exclusive()
     if renderer.claims.findings:
         return tuple(sorted(renderer.claims.findings))
-    desired = Desired(source, host, directories, RULES, tuple(sorted(items, key=lambda item: item.object)))
+    ordered = tuple(sorted(items, key=lambda item: item.object))
+    desired = Desired(source, host, directories, RULES, ordered, exclusive)
     graph = build(desired)
     return _cycle(graph) or Rendered(desired, graph)
 
@@ -102,7 +105,7 @@ class _Renderer:
     def _selected(self, layout: Layout) -> Iterator[ServiceTree]:
         known = {s.name: s for s in layout.services}
         misnamed = {f.path.split("/")[1] for f in layout.findings if f.code == "ReservedName" and f.path.count("/") > 1}
-        manifest = f"hosts/{self._host.name}/host.yaml"
+        manifest = self._host.manifest.path
         for name, line in self._host.manifest.services:
             if name in known:
                 yield known[name]
@@ -119,6 +122,9 @@ class _Renderer:
         items += config_items(self._services, self._host, self._directories, self.claims)
         self._dangling(units)
         return items
+
+    def exclusive(self) -> tuple[str, ...]:
+        return exclusive_roots(self._services, self._host, self._directories, self.claims)
 
     def _parsed(self, source: UnitSource) -> _Parsed | None:
         name = unit_name(source.name)
