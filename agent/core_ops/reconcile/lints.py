@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 from core_ops.reconcile.graph import Node
+from core_ops.reconcile.keys import reading
 from core_ops.reconcile.layers import Layer, layers, values
+from core_ops.reconcile.quoting import split
 from core_ops.reconcile.render import Rendered
 
 Level = Literal["error", "warning", "note"]
@@ -135,7 +137,7 @@ def _starts(node: Node) -> Iterator[str]:
 def _hooks(unit: tuple[Layer, ...]) -> Iterator[str]:
     for section, key in (("Unit", "OnFailure"), ("Unit", "OnSuccess"), ("Install", "Also")):
         for line in values(unit, section, key):
-            yield from line.value.split()
+            yield from split(line.value, reading(section, key) or "text").words
 
 
 def _unused_config(subject: Subject) -> Iterator[Remark]:
