@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 # Where each function of the core takes its message, counted without `self`.
-_PLACES = {"Finding": 3, "_refuse": 2, "_bad": 2, "Refused": 1, "_complain": 0}
+_PLACES = {"Finding": 3, "_refuse": 2, "_bad": 2, "Refused": 1, "NoText": 1, "_refused": 2, "_complain": 0}
 # Functions whose results are messages, or begin with one.
 _ANSWERS = ("misnamed", "_escapes")
 

@@ -12,13 +12,13 @@ WEB = "services/web/web.container"
 HOST_DROPIN = "hosts/h1/overrides/web.container.d/a.conf"
 FILES = {
     WEB: (
-        "[Unit]\nAfter=a.service\nAfter=b.service\nDescription=one\n"
+        "[Unit]\nDocumentation=man:a\nDocumentation=man:b\nDescription=one\n"
         "[Container]\nImage=x:1\nEnvironment=A=1\nNetwork=n.network\nVolume=%E/web/app.conf:/a\n"
         "[Install]\nWantedBy=multi-user.target\n"
     ),
     "services/web/n.network": "[Network]\n",
     "services/web/config/app.conf": "x",
-    "services/web/web.container.d/z.conf": "[Unit]\nAfter=\n[Container]\nEnvironment=B=2\n",
+    "services/web/web.container.d/z.conf": "[Unit]\nDocumentation=\n[Container]\nEnvironment=B=2\n",
     "services/web/web.service.d/a.conf": "[Service]\nMemoryMax=1G\n",
     HOST_DROPIN: "[Unit]\nDescription=two\n[Container]\nImage=x:2\n",
     "hosts/h1/web/config/app.conf": "y",
@@ -59,7 +59,7 @@ def test_every_line_that_counts_has_its_place() -> None:
     """Later lines win, an empty one resets, lists add up; each says what it makes void."""
     lines = {(li.key, li.value): (li.place, li.overrides) for li in known("container/web").lines}
     assert lines == {
-        ("After", ""): ("services/web/web.container.d/z.conf:2", (f"{WEB}:2", f"{WEB}:3")),
+        ("Documentation", ""): ("services/web/web.container.d/z.conf:2", (f"{WEB}:2", f"{WEB}:3")),
         ("Description", "two"): (f"{HOST_DROPIN}:2", (f"{WEB}:4",)),
         ("Image", "x:2"): (f"{HOST_DROPIN}:4", (f"{WEB}:6",)),
         ("Environment", "A=1"): (f"{WEB}:7", ()),

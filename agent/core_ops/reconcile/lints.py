@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from core_ops.reconcile.graph import Node
 from core_ops.reconcile.imagelints import floating_images, updated_behind
+from core_ops.reconcile.keys import reading
 from core_ops.reconcile.layers import Layer, layers, values
+from core_ops.reconcile.quoting import split
 from core_ops.reconcile.render import Rendered
 from core_ops.reconcile.subject import Level, Remark, Subject, Unit
 from core_ops.reconcile.systemdlints import INSTALL_KEYS, install_targets, refused_units, unknown_sections
@@ -100,7 +102,7 @@ def _starts(node: Node) -> Iterator[str]:
 def _hooks(unit: tuple[Layer, ...]) -> Iterator[str]:
     for section, key in (("Unit", "OnFailure"), ("Unit", "OnSuccess"), ("Install", "Also")):
         for line in values(unit, section, key):
-            yield from line.value.split()
+            yield from split(line.value, reading(section, key) or "text").words
 
 
 def _unused_config(subject: Subject) -> Iterator[Remark]:

@@ -5,17 +5,19 @@ there, so that an author gets the same answer on a laptop as the host will.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import astuple
 
 from core_ops.reconcile.kinds import KINDS, UnitName
 from core_ops.reconcile.model import Value
+from core_ops.reconcile.quoting import SPECIAL, split, unquoted
 from core_ops.reconcile.references import needed, pod_of
 from core_ops.reconcile.unitfile import UnitText
 
 _STRONG = ("Requires", "BindsTo", "PartOf", "Requisite")
-_SEPARATORS = re.compile(r"""[\s:,="']+""")
+_SEPARATORS = tuple(map(re.compile, (r"\s+", "[:,=]", r"""[\s:,="']+""", r"""[\s:,="'`;&|<>()]+""")))
+_NOTHING = re.compile(r"/(?:\.?/)*(?:\.$)?")  # `//` and `/./` are `/`
 _TRUE = frozenset({"1", "yes", "true", "on"})
 _EXEC_PREFIXES = "-+!@|"  # systemd.service(5), special executable prefixes; EnvironmentFile= knows `-` too
 
@@ -47,18 +49,18 @@ class Peers(Value, frozen=True):
 def peers(files: Iterable[tuple[UnitName, UnitText, str]]) -> Peers:
     """Return what the given files (name, text with drop-ins, runtime unit) are to each other."""
     units: dict[str, str] = {}
-    members: dict[str, tuple[str, ...]] = {}
+    members: dict[str, list[str]] = {}
     for name, text, unit in sorted(files, key=lambda f: f[0].file_name):
         units[name.file_name] = unit
         pod = pod_of(name, text)
         if pod and _starts_with_pod(text):
-            members[pod.file_name] = (*members.get(pod.file_name, ()), unit)
-    return Peers(units, members)
+            members.setdefault(pod.file_name, []).append(unit)
+    return Peers(units, {pod: tuple(started) for pod, started in members.items()})
 
 
 def _starts_with_pod(text: UnitText) -> bool:
     said = [a.value for a in text.assignments if (a.section, a.key) == ("Container", "StartWithPod")]
-    return not said or said[-1].lower() in _TRUE
+    return not said or unquoted(said[-1]).lower() in _TRUE
 
 
 def runtime_unit(name: UnitName, text: UnitText) -> str:
@@ -71,7 +73,7 @@ def runtime_unit(name: UnitName, text: UnitText) -> str:
     kind = KINDS[name.suffix]
     if kind.form == "systemd":
         return name.file_name
-    given = text.last(kind.section, "ServiceName")
+    given = unquoted(text.last(kind.section, "ServiceName"))
     if given:
         return f"{given}.service"
     return f"{name.stem}{kind.unit_suffix}"
@@ -128,15 +130,32 @@ def host_paths(text: UnitText) -> tuple[str, ...]:
     """Return every absolute path that the unit's text names, in the host's sense: `%E` stands for `/etc`.
 
     A unit uses a config file when it names the file or a directory above it (`Volume=`, `EnvironmentFile=`, `ExecStart=`,
-    `LoadCredential=` ...); reading all values alike misses no setting that a later systemd adds.
+    `LoadCredential=` ...); reading all values alike misses no setting that a later systemd adds. A path may be quoted or
+    escaped, stand inside a quoted command, or be one part of a word: all readings are taken, since a path too many costs
+    a restart and one too few leaves a unit on what it no longer has.
     """
-    words = (word.lstrip(_EXEC_PREFIXES) for a in text.assignments for word in _SEPARATORS.split(a.value))
+    values = {a.value: None for a in text.assignments if "/" in a.value or "\\" in a.value}
+    words = (word for value in values for word in _parts(value))
     own = (f"%E/{word}" for word in text.words("Service", "ConfigurationDirectory"))  # systemd.exec(5): below /etc
-    return _unique(tuple(path for path in map(_expanded, (*words, *own)) if path.startswith("/")))
+    paths = (_expanded(word.lstrip(_EXEC_PREFIXES)) for word in (*words, *own))
+    return tuple(dict.fromkeys(path for path in paths if path != ""))
+
+
+def _parts(value: str) -> Iterator[str]:
+    """Yield everything in a value that may be a path."""
+    words = split(value, "command").words if SPECIAL.search(value) else ()
+    yield from words
+    for text in (value, *words):
+        for separators in _SEPARATORS:
+            yield from separators.split(text)
 
 
 def _expanded(word: str) -> str:
-    return (f"/etc{word[2:]}" if word.startswith("%E/") else word).rstrip("/")
+    """Return an absolute path as systemd simplifies it; nothing for any other word."""
+    path = f"/etc{word[2:]}" if word.startswith("%E/") else word
+    if not path.startswith("/"):
+        return ""
+    return _NOTHING.sub("/", path.replace("%%", "%")).rstrip("/")
 
 
 def _unique(names: tuple[str, ...]) -> tuple[str, ...]:

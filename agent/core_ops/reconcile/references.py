@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from core_ops.reconcile.kinds import KINDS, UnitName
 from core_ops.reconcile.model import Finding, Value
+from core_ops.reconcile.quoting import split, unquoted
 from core_ops.reconcile.unitfile import Assignment, UnitText
 
 UNIT_KEYS = (
@@ -43,7 +44,7 @@ REFERENCES: tuple[tuple[str, str, str], ...] = (
     ("`.container`, `.pod`, `.build`", "`Volume=` up to a colon, if there is one", "`.volume`"),
     (
         "`.container`",
-        "the last `source=` or `src=` of a `Mount=` with `type=` `volume`, `bind`, `glob` or `image`",
+        "the last `source=` or `src=` of each mount of a `Mount=` with `type=` `volume`, `bind`, `glob` or `image`",
         "`.volume`, `.image`",
     ),
     ("`.container`", "the last `Image=`", "`.image`, `.build`"),
@@ -64,7 +65,7 @@ class Reference(Value, frozen=True):
 def pod_of(name: UnitName, text: UnitText) -> Reference | None:
     """Return the pod that a container belongs to."""
     last = text.effective("Container", "Pod")[-1:] if name.suffix == "container" else ()
-    return next((Reference(a.value, a.path, a.line) for a in last if a.value.endswith(".pod")), None)
+    return next((Reference(v, a.path, a.line) for a in last if (v := unquoted(a.value)).endswith(".pod")), None)
 
 
 def needed(name: UnitName, text: UnitText) -> tuple[Reference, ...]:
@@ -81,10 +82,10 @@ def needed(name: UnitName, text: UnitText) -> tuple[Reference, ...]:
     if name.suffix in {"container", "pod", "build"}:
         found += _heads((a for a in text.effective(section, "Volume") if ":" in a.value), (".volume",))
     if name.suffix == "container":
-        found += (r for a in text.effective(section, "Mount") if (r := _mounted(a)))
-    if name.suffix == "container" or (name.suffix == "volume" and text.last(section, "Driver") == "image"):
+        found += (r for a in text.effective(section, "Mount") for m in _mounts(a) if (r := _mounted(m, a)))
+    if name.suffix == "container" or (name.suffix == "volume" and unquoted(text.last(section, "Driver")) == "image"):
         images = text.effective(section, "Image")[-1:]
-        found += (Reference(a.value, a.path, a.line) for a in images if a.value.endswith(_IMAGES))
+        found += (Reference(v, a.path, a.line) for a in images if (v := unquoted(a.value)).endswith(_IMAGES))
     return tuple(found)
 
 
@@ -95,15 +96,20 @@ def _heads(lines: Iterable[Assignment], suffixes: tuple[str, ...]) -> Iterator[R
             yield Reference(head, a.path, a.line)
 
 
-def _options(mount: Assignment) -> tuple[tuple[str, str], ...]:
+def _mounts(line: Assignment) -> tuple[str, ...]:
+    """Return the mounts of one line: Podman takes it apart like a command."""
+    return split(line.value, "arguments").words
+
+
+def _options(mount: str) -> tuple[tuple[str, str], ...]:
     try:
-        rows = list(csv.reader([mount.value]))
+        rows = list(csv.reader([mount]))
     except csv.Error:
         rows = []
     return tuple((key, value) for part in (rows[0] if rows else []) for key, _, value in [part.partition("=")])
 
 
-def _mounted(mount: Assignment) -> Reference | None:
+def _mounted(mount: str, line: Assignment) -> Reference | None:
     options = _options(mount)
     source = next((value for key, value in reversed(options) if key in {"source", "src"}), "")
     if (
@@ -112,7 +118,7 @@ def _mounted(mount: Assignment) -> Reference | None:
         or not source.endswith((".volume", ".image"))
     ):
         return None
-    return Reference(source, mount.path, mount.line)
+    return Reference(source, line.path, line.line)
 
 
 def references(name: UnitName, text: UnitText) -> tuple[Reference, ...]:
@@ -124,7 +130,7 @@ def references(name: UnitName, text: UnitText) -> tuple[Reference, ...]:
         Reference(word, a.path, a.line)
         for key in UNIT_KEYS
         for a in text.effective("Unit", key)
-        for word in a.value.split()
+        for word in split(a.value, "names").words
         if word.endswith(_QUADLET_SUFFIXES)
     )
     return (*needed(name, text), *((pod,) if pod else ()), *waited)
@@ -142,7 +148,7 @@ def faults(name: UnitName, text: UnitText, path: str) -> Iterator[Finding]:
     if kind.form != "quadlet":
         return
     required = _REQUIRED.get(name.suffix, ())
-    if name.suffix == "volume" and text.last("Volume", "Driver") == "image":
+    if name.suffix == "volume" and unquoted(text.last("Volume", "Driver")) == "image":
         required = (("Image",),)
     for keys in required:
         if not any(text.last(kind.section, key) for key in keys):
@@ -159,10 +165,10 @@ def _container_faults(text: UnitText) -> Iterator[Finding]:
     if text.last("Container", "Image") and (roots := text.effective("Container", "Rootfs")):
         yield _bad(roots[-1].path, roots[-1].line, "has both Image= and Rootfs=", "keep one of them")
     for a in text.effective("Container", "Pod")[-1:]:
-        if not a.value.endswith(".pod"):
+        if not unquoted(a.value).endswith(".pod"):
             yield _bad(a.path, a.line, f"Pod={a.value} is no .pod file", "name the .pod file, with its suffix")
     for a in text.effective("Container", "Mount"):
-        if "type" not in dict(_options(a)):
+        if any("type" not in dict(_options(mount)) for mount in _mounts(a)):
             yield _bad(
                 a.path, a.line, "Mount= has no type=", "add type=volume, bind, image, tmpfs, ramfs, glob or devpts"
             )
@@ -170,7 +176,7 @@ def _container_faults(text: UnitText) -> Iterator[Finding]:
 
 def _common_faults(section: str, text: UnitText) -> Iterator[Finding]:
     named = [a for a in text.assignments if (a.section, a.key) == (section, "ServiceName")]
-    if named and not named[-1].value:
+    if named and not unquoted(named[-1].value):
         yield _bad(named[-1].path, named[-1].line, "ServiceName= is empty", "name the service, or remove the line")
     for a in text.effective(section, "Network"):
         head, colon, _ = a.value.partition(":")

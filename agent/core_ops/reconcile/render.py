@@ -18,7 +18,7 @@ from core_ops.reconcile.references import faults, references
 from core_ops.reconcile.roots import exclusive_roots
 from core_ops.reconcile.unitfile import UnitText, layered, parse
 
-RULES = 2  # raise it when the same tree renders to something else
+RULES = 3  # raise it when the same tree renders to something else
 
 
 class Rendered(Value, frozen=True):
