@@ -108,7 +108,7 @@ def tracked(chosen: settings.Settings) -> Desired:
     """
     from core_ops import wiring  # noqa: PLC0415 - `check` needs no libgit2
 
-    ports = wiring.ports(chosen)
+    ports = wiring.ports(chosen)._replace(reporter=wiring.Everybody())  # who only asks tells the journal nothing
     trust, _ = wiring.tracked_trust(chosen, ports.store.load())
     unasked = SourceError("explain without asking the repository", code="fetch-failed")
     found = outlook.recall(ports, wiring.goal(chosen, trust), unasked)

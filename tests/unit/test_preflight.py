@@ -18,7 +18,7 @@ from core_ops.reconcile.complaints import Complaint, generated, generator_answer
 from core_ops.reconcile.gitobject import object_id
 from core_ops.reconcile.model import Desired, Directories, LastApplied, Source, UntrustedRevision
 from core_ops.reconcile.pin import Trust
-from core_ops.reconcile.preflight import KINDS_OF_DOUBT, UNDONE, Examination, judge, seal, staged
+from core_ops.reconcile.preflight import KINDS_OF_DOUBT, REMARK_LIMIT, UNDONE, Examination, judge, seal, staged
 from core_ops.reconcile.record import Controller, DesiredState, Record, Status
 from core_ops.reconcile.rules import rules
 from examinations import CASES, QUADLET, SYSTEMD, desired, examination, places
@@ -130,6 +130,18 @@ def test_files_go_to_the_program_that_reads_them() -> None:
     given_ = staged(rendered(files, directories=Directories("/q", "/s", "/c")))
     assert [name for name, _ in given_.quadlet] == ["web.container", "web.container.d/10-base-a.conf"]
     assert [name for name, _ in given_.systemd] == ["web.service.d/10-base-b.conf", "a.service"]
+
+
+def test_a_file_of_nothing_but_mistakes_is_judged_in_time() -> None:
+    """However many lines are complained of, the answer is bounded, and a refusal among them is not lost."""
+    keys = "".join(f"K{number}=1\n" for number in range(90_000))
+    state = rendered({"services/web/a.service": f"[Service]\n{keys}"})
+    said = [Complaint("systemd", f"Unknown key 'K{n}', ignoring.", "a.service", n + 2) for n in range(90_000)]
+    refusal = Complaint("systemd", "Service has no ExecStart=. Refusing.", unit="a.service", fatal=True)
+    verdict = judge(state, Examination("", complaints=(*said, refusal)))
+    assert [(f.line, f.code) for f in verdict.refusals] == [(1, "BadUnit")]
+    assert len(verdict.doubts) == REMARK_LIMIT + 1
+    assert verdict.doubts[0].message == f"{90_000 - REMARK_LIMIT} further remarks are left out"
 
 
 # --- once a state -----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ leads back to one file of the source tree, and to a line of it wherever one can 
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from core_ops.reconcile.complaints import Generated
@@ -19,7 +20,7 @@ _GROUP = re.compile(r"in group '([^']+)'")
 _LINE = re.compile(r"contains line (\d+):")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _KEY = re.compile(r"([A-Za-z][A-Za-z0-9]*)=")
-_QUOTED = re.compile(r"'([^']+)'|: (\S+)\Z")
+_QUOTED = re.compile(r"'([^']+)'|(?:unit|of) (\S+\.[a-z]+)\b|: (\S+)\Z")
 
 
 class Place(NamedTuple):
@@ -54,7 +55,7 @@ class Places:
             return _whole(node)
         if meant := _statement(text, content, line):
             return _same(layers(node), meant) or _whole(node)
-        return _header(node.definition, content.split(b"\n")[line - 1 : line]) or _whole(node)
+        return _header(node.definition, _lines(content)[line - 1 : line]) or _whole(node)
 
     def quadlet(self, file: str, words: str) -> Place | None:
         """Return what the generator means in a Quadlet file, its drop-ins included."""
@@ -111,11 +112,16 @@ def _in_file(item: Item, line: int) -> Place:
 
 def _statement(text: UnitText, content: bytes, line: int) -> Assignment | None:
     """Return the assignment that ends in a line: systemd names the last line of a continued one."""
-    lines = content.split(b"\n")
+    lines = _lines(content)
     first = line
     while 1 < first <= len(lines) and lines[first - 2].rstrip().endswith(b"\\"):
         first -= 1
     return next((a for a in text.assignments if first <= a.line <= line), None)
+
+
+@lru_cache(maxsize=16)  # one file may have many complaints, and they come in a row
+def _lines(content: bytes) -> tuple[bytes, ...]:
+    return tuple(content.split(b"\n"))
 
 
 def _assignments(unit: tuple[Layer, ...]) -> Iterator[tuple[Place, Assignment]]:

@@ -15,6 +15,7 @@ from core_ops.reconcile.model import Desired, Finding, Value
 from core_ops.reconcile.places import Place, Places, file_name
 
 _NOT_EXECUTABLE = re.compile(r"Command (.+) is not executable: (.+)\Z")
+REMARK_LIMIT = 200  # a unit file of nothing but mistakes must not fill the journal
 _SPEAKERS = {"podman": "Podman", "systemd": "systemd"}
 
 
@@ -92,8 +93,8 @@ def staged(desired: Desired) -> Staged:
 
 
 def seal(desired: Desired, programs: str) -> str:
-    """Return a digest over all that an answer depends on: unit files, the names and modes of all files, the programs."""
-    digest = hashlib.sha256(programs.encode())
+    """Return a digest over all that a verdict depends on: unit files, the names and modes of all files, rules, programs."""
+    digest = hashlib.sha256(f"{desired.rules}\n{programs}".encode())
     for item in desired.items:
         head = f"\0{item.path}\0{item.mode:o}\0{item.unit}\0{item.sources[-1]}\0"
         digest.update(head.encode())
@@ -104,10 +105,15 @@ def seal(desired: Desired, programs: str) -> str:
 
 def judge(desired: Desired, said: Examination) -> Verdict:
     """Return what is refused and what is doubtful, each with its place in the repository, sorted."""
-    judgement = _Judge(desired, said)
+    fatal = tuple(c for c in said.complaints if c.fatal)
+    others = tuple(c for c in said.complaints if not c.fatal)
+    looked_at = (*others[:REMARK_LIMIT], *fatal)
+    judgement = _Judge(desired, said.generated, looked_at)
     refusals: set[Finding] = set()
     doubts = {Doubt(".", 0, UNDONE.code, f"preflight could not be done: {why}", _UNDONE_HINT) for why in said.undone}
-    for complaint in said.complaints:
+    if (more := len(others) - REMARK_LIMIT) > 0:
+        doubts.add(Doubt(".", 0, REMARK.code, f"{more} further remarks are left out", "mend what is shown first"))
+    for complaint in looked_at:
         for found in judgement.of(complaint):
             if isinstance(found, Finding):
                 refusals.add(found)
@@ -120,10 +126,10 @@ _UNDONE_HINT = "what only these programs notice shows when the units are started
 
 
 class _Judge:
-    def __init__(self, desired: Desired, said: Examination) -> None:
-        self._places = Places(desired, said.generated)
+    def __init__(self, desired: Desired, made: tuple[Generated, ...], complaints: tuple[Complaint, ...]) -> None:
+        self._places = Places(desired, made)
         self._modes = {item.path: item.mode for item in desired.items}
-        self._located = tuple(c for c in said.complaints if c.file and c.line)
+        self._located = tuple(c for c in complaints if c.file and c.line)
 
     def of(self, complaint: Complaint) -> Iterator[Finding | Doubt]:
         """Yield what a complaint comes to: nothing, when it is not about this tree."""
