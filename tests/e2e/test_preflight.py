@@ -136,6 +136,21 @@ def test_without_a_generator_the_preflight_says_so(site: Site) -> None:
     assert "preflight could not be done: Podman's Quadlet generator is not on this machine" in planned.stderr
 
 
+def test_the_service_asks_the_same_programs(site: Site) -> None:
+    """Under the restrictions of the shipped service both programs answer, and a refusal stands in the journal."""
+    good = site.commit(THREE)
+    site.init()
+    site.install_timer()
+    site.wait_applied(good)
+    bad = site.commit({ONE: container("one", more="Foo=bar")})
+    site.guest.wait_until("grep", "-q", bad, "/var/lib/core-ops/status.json", timeout_s=30)
+    site.guest.check("systemctl", "stop", "core-ops.timer")
+    told = site.events()
+    (entry,) = {e["MESSAGE"] for e in told if e.get("CORE_OPS_REVISION") == bad and "CORE_OPS_CODE" in e}
+    assert f"{ONE}:6: BadUnit: Podman says: unsupported key 'Foo'" in entry
+    assert not [e for e in told if e.get("CORE_OPS_CODE") == "PreflightNotDone"]
+
+
 BROKEN = {
     "hangs": ("sleep inf", "no answer within 10 s"),
     "crashes": ("kill -SEGV $$", "exit status -11"),

@@ -50,8 +50,18 @@ def run(
     Raises:
         HostError: the program is not installed, did not end in time or said too much (it is killed then).
     """
+    with _started(argv, environment, directory) as child:
+        try:
+            stdout, stderr = _heard(child, argv, timeout_s, output_limit_bytes)
+        except BaseException:
+            os.killpg(child.pid, signal.SIGKILL)
+            raise
+    return Completed(child.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
+
+
+def _started(argv: tuple[str, ...], environment: Mapping[str, str], directory: str | None) -> subprocess.Popen[bytes]:
     try:
-        child = subprocess.Popen(
+        return subprocess.Popen(
             argv,
             env={**_ENVIRONMENT, **environment},
             cwd=directory,
@@ -66,13 +76,6 @@ def run(
         ) from error
     except OSError as error:
         raise HostError(f"run {argv[0]}: {error.strerror}", code="exec-failed", hint="see the kernel log") from error
-    with child:
-        try:
-            stdout, stderr = _heard(child, argv, timeout_s, output_limit_bytes)
-        except BaseException:
-            os.killpg(child.pid, signal.SIGKILL)
-            raise
-    return Completed(child.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
 
 
 def _heard(child: subprocess.Popen[bytes], argv: tuple[str, ...], timeout_s: float, limit: int) -> tuple[bytes, bytes]:
