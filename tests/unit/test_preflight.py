@@ -269,6 +269,16 @@ def test_a_check_says_each_place_of_a_preflight_once() -> None:
     assert not check(files).refused
 
 
+def test_a_place_with_a_lint_needs_no_doubt() -> None:
+    """What a lint says of a line, and says better, is not said again in systemd's words; other hosts hear it all the same."""
+    unit = "[Service]\nExecStart=a\nRequiresMountsFor=/x\nTimoutSec=1\n"
+    files = tree({"services/web/a.service": unit, "hosts/h2/host.yaml": "host: h2\nservices: [web]\n"}, "web")
+    said = tuple(Complaint("systemd", f"Unknown key '{k}', ignoring.", "a.service", n) for n, k in ((3, "R"), (4, "T")))
+    checked = check(files, (), {h: Examination("", complaints=said) for h in ("h1", "h2")})
+    found = [(s.line, s.code, s.hosts) for s in checked.findings if s.line]
+    assert found == [(3, "MisplacedRequiresMountsFor", ("h1", "h2")), (4, "IgnoredSetting", ("h1", "h2"))]
+
+
 def test_the_doubts_of_the_document_are_those_of_the_table() -> None:
     """Both ways, with levels and paragraphs, and each is a rule."""
     text = CONTRACT.read_text()

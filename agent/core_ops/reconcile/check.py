@@ -11,7 +11,7 @@ from core_ops.errors import CoreOpsError
 from core_ops.reconcile.layout import Layout, ServiceTree, read_layout
 from core_ops.reconcile.lints import Level, lint
 from core_ops.reconcile.model import Desired, Directories, Finding, Source, TreeFile, Value
-from core_ops.reconcile.preflight import UNDONE, Examination, judge
+from core_ops.reconcile.preflight import DOUBT_CODES, UNDONE, Examination, judge
 from core_ops.reconcile.render import Rendered, resolve, unit_text
 from core_ops.reconcile.unitfile import parse
 
@@ -124,7 +124,8 @@ class _Gathered:
         verdict = judge(desired, self._examined[host])
         for finding in verdict.refusals:
             self._add(finding, "error", host)
-        for d in verdict.doubts:
+        linted = {(said.path, said.line) for said in self._said if said.line and said.code not in DOUBT_CODES}
+        for d in (d for d in verdict.doubts if (d.path, d.line) not in linted):
             level: Level = "note" if d.code == UNDONE.code else "warning"
             self._said.setdefault(Said(d.path, d.line, d.code, d.message, level, d.hint), []).append(host)
         return bool(verdict.refusals)

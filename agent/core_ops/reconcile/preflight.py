@@ -42,6 +42,7 @@ UNDONE = Kind(
     "it would say.",
 )
 KINDS_OF_DOUBT = (IGNORED, PROGRAM, UNDONE, REMARK)
+DOUBT_CODES = frozenset(kind.code for kind in KINDS_OF_DOUBT)
 
 
 class Doubt(Value, frozen=True, order=True):
