@@ -106,6 +106,8 @@ def seal(desired: Desired, programs: str) -> str:
 
 def judge(desired: Desired, said: Examination) -> Verdict:
     """Return what is refused and what is doubtful, each with its place in the repository, sorted."""
+    if not said.complaints and not said.undone:
+        return Verdict((), ())  # an ordinary run pays for nothing
     fatal = tuple(c for c in said.complaints if c.fatal)
     others = tuple(c for c in said.complaints if not c.fatal)
     looked_at = (*others[:REMARK_LIMIT], *fatal)
