@@ -12,15 +12,18 @@ import msgspec
 from core_ops.errors import HostError, SourceError
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
+from core_ops.reconcile.complaints import Complaint
 from core_ops.reconcile.events import Event
 from core_ops.reconcile.kinds import UnitName, dropin_targets, unit_name
 from core_ops.reconcile.model import (
     Account,
     Accounts,
+    Desired,
     Directories,
     Effect,
     Failure,
     FileState,
+    Item,
     Observed,
     Plan,
     ReloadManager,
@@ -35,6 +38,7 @@ from core_ops.reconcile.model import (
     UntrustedRevision,
     WriteFile,
 )
+from core_ops.reconcile.preflight import Examination, seal
 from core_ops.reconcile.quadlet import Peers, Relations, host_paths, peers, relations, runtime_unit
 from core_ops.reconcile.record import Record
 from core_ops.reconcile.unitfile import UnitText, layered, parse
@@ -70,6 +74,7 @@ class FakeHost:
         self.refuses_to_start: set[str] = set()
         self.cut_at: int | None = None
         self.full = False
+        self.examined = 0
         self.log: list[str] = []
         self._invocations = itertools.count(1)
         self._invocation: dict[str, str] = {}
@@ -80,6 +85,15 @@ class FakeHost:
         who = Accounts(0, 0, ACCOUNTS, ACCOUNTS)
         roots = tuple(RootState(r, tuple(self._below(r))) for r in subjects.roots)
         return Observed(tuple(map(self._file, subjects.paths)), tuple(map(self._unit, subjects.units)), who, roots)
+
+    def examine(self, desired: Desired, sealed: str) -> Examination:
+        mark = seal(desired, "fake")
+        if mark == sealed:
+            return Examination(mark)
+        self.examined += 1
+        bare = (i.path.rpartition("/")[2] for i in desired.items if i.object.resource_type == "service" and _bare(i))
+        words = "Service has no ExecStart=, ExecStop=, or SuccessAction=. Refusing."
+        return Examination(mark, complaints=tuple(Complaint("systemd", words, unit=u, fatal=True) for u in bare))
 
     def stage(self, plan: Plan) -> None:
         if self.full and any(isinstance(e, WriteFile) for e in plan.effects):
@@ -263,6 +277,10 @@ def _number(name: str) -> int:
     if not name or name.isdecimal():
         return int(name or 0)
     return next(a.number for a in ACCOUNTS if a.name == name)
+
+
+def _bare(item: Item) -> bool:
+    return b"ExecStart=" not in item.content
 
 
 def _names(paths: tuple[str, ...], config: str) -> bool:

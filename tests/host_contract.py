@@ -8,8 +8,11 @@ import json
 from core_ops.ports import Host
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.model import (
+    Desired,
+    Directories,
     Effect,
     FileState,
+    Item,
     Obj,
     Observed,
     Owned,
@@ -22,6 +25,7 @@ from core_ops.reconcile.model import (
     UnitJob,
     WriteFile,
 )
+from core_ops.reconcile.preflight import judge
 
 UNITS = "/etc/systemd/system"
 ROOT = "/etc/contract"
@@ -63,9 +67,26 @@ def _told(observed: Observed) -> dict[str, list[object]]:
     return files | units | roots
 
 
+def _examined(host: Host) -> list[object]:
+    """What is said of a state that every systemd takes, of the same again, and of one with a unit that it does not take."""
+    good = tuple(Item(Obj("service", n[:-8]), f"{UNITS}/{n}", t.encode(), 0o644, n, (n,)) for n, t in _services())
+    bad = Item(
+        Obj("service", "contract-x"), f"{UNITS}/contract-x.service", b"[Service]\n", 0o644, "contract-x.service", ("x",)
+    )
+    fine, broken = (Desired(Source("x"), "h", Directories(), 1, items) for items in (good, (*good, bad)))
+    first = host.examine(fine, "")
+    again = host.examine(fine, first.seal)
+    said = [judge(fine, first).refusals, again.seal == first.seal, again.complaints]
+    return [*said, [f.path for f in judge(broken, host.examine(broken, first.seal)).refusals]]
+
+
+def _services() -> list[tuple[str, str]]:
+    return [(n, t) for n, t in TEXTS.items() if n.endswith(".service")]
+
+
 def story(host: Host) -> list[object]:
     """Play the script on a host that has none of these units, and return what was seen after each step."""
-    seen: list[object] = []
+    seen: list[object] = [_examined(host)]
 
     def look() -> Observed:
         observed = host.observe(Subjects((*PATHS, STRAY), NAMES, roots=(ROOT,)))
@@ -112,10 +133,9 @@ def story(host: Host) -> list[object]:
 
 def main() -> None:
     """Play the script on this machine and print what was seen."""
-    from core_ops.reconcile.model import Directories  # noqa: PLC0415 - only by itself
-    from core_ops.wiring import LocalHost  # noqa: PLC0415
+    from core_ops.wiring import LocalHost  # noqa: PLC0415 - only by itself
 
-    print(json.dumps(story(LocalHost(Directories()))))
+    print(json.dumps(story(LocalHost(Directories(), "/run/core-ops"))))
 
 
 if __name__ == "__main__":

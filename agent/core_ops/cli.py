@@ -212,6 +212,7 @@ _CHECK_EXAMPLES = """\
 examples:
   core-ops check .                                   every host of the tree
   core-ops check . --host web1                       what concerns one host
+  core-ops check . --preflight                       with what this machine's podman and systemd say
   core-ops check . --format sarif > core-ops.sarif   for a code host that shows findings
 
 exit status:
@@ -227,6 +228,9 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
     hosts = parser.add_mutually_exclusive_group()
     hosts.add_argument("--host", metavar="NAME", help="only what concerns this host")
     hosts.add_argument("--all-hosts", action="store_true", help="every host and whatever no host selects (default)")
+    parser.add_argument(
+        "--preflight", action="store_true", help="also ask this machine's Quadlet generator and systemd-analyze"
+    )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print one JSON view")
     shown.add_argument(

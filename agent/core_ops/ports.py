@@ -5,7 +5,8 @@ from typing import Protocol
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.events import Event
-from core_ops.reconcile.model import Effect, Failure, Observed, Plan, TreeFile, UntrustedRevision
+from core_ops.reconcile.model import Desired, Effect, Failure, Observed, Plan, TreeFile, UntrustedRevision
+from core_ops.reconcile.preflight import Examination
 from core_ops.reconcile.record import Record
 
 
@@ -48,6 +49,14 @@ class Host(Protocol):
 
     def observe(self, subjects: Subjects) -> Observed:
         """Return what stands at the paths and what systemd says of the units."""
+        ...
+
+    def examine(self, desired: Desired, sealed: str) -> Examination:
+        """Return what this machine's own programs say of a state, changing nothing.
+
+        Nobody is asked when `sealed` is the seal of the same state under the same programs. A program that gives no answer
+        is named in what is returned.
+        """
         ...
 
     def stage(self, plan: Plan) -> None:

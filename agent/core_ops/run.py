@@ -155,7 +155,7 @@ def _verify(ports: Ports, planned: Plan, desired: Desired) -> tuple[Failure, ...
 
 
 def _applied(remembered: Record, planned: Plan, desired: Desired) -> Record:
-    last = LastApplied(desired, planned.owned_after, planned.started_after)
+    last = LastApplied(desired, planned.owned_after, planned.started_after, remembered.last.examined)
     return msgspec.structs.replace(remembered, last=last)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from core_ops import __version__
 from core_ops.enrol import Enrolment, begun, pin_of, without_secrets
 from core_ops.errors import HostError, SettingsError
+from core_ops.examiner import examine
 from core_ops.host import accounts, directory, files, roots, systemd, trust
 from core_ops.host.git import GitStore
 from core_ops.host.journal import Journal
@@ -18,6 +19,7 @@ from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.events import Event
 from core_ops.reconcile.model import (
+    Desired,
     Directories,
     Effect,
     Failure,
@@ -34,16 +36,18 @@ from core_ops.reconcile.model import (
 )
 from core_ops.reconcile.model import Source as Origin
 from core_ops.reconcile.pin import Pin, Trust
+from core_ops.reconcile.preflight import Examination
 from core_ops.reconcile.record import Controller, Record
 from core_ops.settings import Settings
 
 
 class LocalHost:
-    """This machine's files and units."""
+    """This machine's files and units; `run_directory` holds for a moment what the machine's programs look at."""
 
-    def __init__(self, directories: Directories) -> None:
+    def __init__(self, directories: Directories, run_directory: str) -> None:
         self._keep = frozenset({directories.quadlet, directories.systemd, directories.config})
         self._unit_directories = (directories.systemd, directories.quadlet)
+        self._run_directory = run_directory
 
     def observe(self, subjects: Subjects) -> Observed:
         """Look at paths and units; see `core_ops.ports.Host`."""
@@ -54,6 +58,10 @@ class LocalHost:
             accounts.observe(subjects.users, subjects.groups, seen),
             tuple(roots.observe(r) for r in subjects.roots),
         )
+
+    def examine(self, desired: Desired, sealed: str) -> Examination:
+        """Ask the generator and systemd; see `core_ops.ports.Host`."""
+        return examine(desired, sealed, self._run_directory)
 
     def stage(self, plan: Plan) -> None:
         """Write new contents beside their targets; see `core_ops.ports.Host`."""
@@ -157,7 +165,7 @@ def ports(settings: Settings, *reporters: Reporter) -> Ports:
     return Ports(
         source=GitStore(cache, ca_file, settings.fetch_timeout_s),
         prover=SignatureProver(),
-        host=LocalHost(settings.directories),
+        host=LocalHost(settings.directories, str(settings.path("lock_path").parent)),
         store=store(settings),
         reporter=Everybody(Journal(), *reporters),
         clock=SystemClock(),

@@ -10,9 +10,13 @@ from typing import NamedTuple
 
 import pytest
 
+from core_ops.host.directory import read_tree
 from core_ops.reconcile.graph import build
 from core_ops.reconcile.kinds import KINDS
-from core_ops.reconcile.model import Desired, TreeFile
+from core_ops.reconcile.layout import read_layout
+from core_ops.reconcile.model import Desired, Directories, Source, TreeFile
+from core_ops.reconcile.preflight import staged
+from core_ops.reconcile.render import render
 from core_ops.reconcile.unitfile import UnitText, parse
 from core_ops_verify.guest.assets import prepare_without_agent
 from trees import outcome
@@ -112,6 +116,30 @@ def test_the_generator_agrees(case: Path, generator: Generator, tmp_path: Path) 
     assert ours.rejected == real.rejected
     if not real.rejected:
         assert ours == real
+
+
+def hosts() -> Iterator[tuple[Path, str]]:
+    """Every host of every tree that is said to be right."""
+    root = Path(__file__).parents[2]
+    trees = [*(root / "fixtures" / "valid").glob("*/tree"), *(p.parent for p in (root / "examples").glob("*/hosts"))]
+    for tree in sorted(trees):
+        for host in sorted(p.parent.name for p in tree.glob("hosts/[!_]*/host.yaml")):
+            yield tree, host
+
+
+@pytest.mark.parametrize(("tree", "host"), tuple(hosts()), ids=lambda p: p if isinstance(p, str) else str(p)[-40:])
+def test_the_generator_takes_what_is_accepted(tree: Path, host: str, generator: Generator, tmp_path: Path) -> None:
+    """Of each host's Quadlet files it makes exactly the units that are predicted, and drops none."""
+    desired = render(read_layout(read_tree(tree)), host, Source("x"), Directories())
+    assert isinstance(desired, Desired), desired
+    files = staged(desired).quadlet
+    for name, content in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    real = generator(tmp_path)
+    assert not real.rejected
+    nodes = build(desired).nodes.values()
+    assert real.units == {n.item.path.rpartition("/")[2]: n.unit for n in nodes if not n.native}
 
 
 def test_there_are_cases_of_every_kind() -> None:

@@ -10,6 +10,7 @@ from core_ops.errors import printable
 from core_ops.reconcile.contract import plan_view
 from core_ops.reconcile.events import (
     Changed,
+    Doubted,
     Event,
     Failed,
     Planned,
@@ -87,8 +88,27 @@ def _lines(event: Event) -> tuple[str, ...]:
             return (f"authenticated {event.revision[:8]}, signed by {event.signer or 'nobody'}",)
         case Warned():
             return (f"note: {event.message}",)
+        case Doubted():
+            return (doubt_line(event),)
         case SourceUnavailable() | RevisionRefused() | RunStarted() | Planned() | Failed() | RunFinished():
             return ()  # the plan, the failures and the summary are shown whole, elsewhere
+
+
+def doubt_line(event: Doubted) -> str:
+    """Return a doubt in a line."""
+    return f"! {event.words} ({event.code}) -> {event.hint}"
+
+
+class Doubts:
+    """Shows the doubts of a run beside what else is printed, and nothing else of it."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+
+    def report(self, event: Event) -> None:
+        """Show one doubt; see `core_ops.ports.Reporter`."""
+        if isinstance(event, Doubted):
+            self._terminal.show([printable(doubt_line(event))])
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -162,6 +162,12 @@ def misnamed(file_name: str) -> tuple[str, str]:
     )
 
 
+def template_of(file_name: str) -> str:
+    """Return the template that a name is an instance of (`x@1.service` of `x@.service`), or the name itself."""
+    stem, at, rest = file_name.partition("@")
+    return f"{stem}@.{rest.rpartition('.')[2]}" if at else file_name
+
+
 def is_template(unit: str) -> bool:
     """Whether a unit's name is that of a template, which systemd can't start by itself."""
     return "@." in unit

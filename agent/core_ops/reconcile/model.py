@@ -265,12 +265,14 @@ class Owned(Value, frozen=True, order=True):
 class LastApplied(Value, frozen=True):
     """What this agent has put on the host, and what it started units from.
 
-    `desired` is the last state that was verified; `owned` also holds what an interrupted run may have written.
+    `desired` is the last state that was verified; `owned` also holds what an interrupted run may have written. `examined` is
+    the seal of the state that passed the preflight last.
     """
 
     desired: Desired | None = None
     owned: tuple[Owned, ...] = ()
     started: tuple[Started, ...] = ()
+    examined: str = ""
 
 
 # --- plan ---------------------------------------------------------------------------------------------------------

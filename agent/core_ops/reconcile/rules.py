@@ -1,17 +1,19 @@
 """What each code of a check means, in a sentence or a paragraph: for tools that show help beside a finding.
 
 The refusals are those of `specs/001-desired-state/contracts/layout.md` and the two that stop a tree from being read at all;
-the lints bring their own paragraphs. Tests hold both to the documents.
+the lints and the doubts of a preflight bring their own paragraphs. Tests hold both to the documents.
 """
 
 from collections.abc import Mapping
 
 from core_ops.reconcile.lints import LINTS
 from core_ops.reconcile.model import Value
+from core_ops.reconcile.preflight import KINDS_OF_DOUBT, UNDONE
 from core_ops.reconcile.subject import Level
 
 REFUSALS: Mapping[str, str] = {
-    "BadUnit": "A unit file or drop-in is not systemd syntax, or lacks the section that its kind needs.",
+    "BadUnit": "A unit file or drop-in is not systemd syntax, lacks the section that its kind needs, or is one that systemd or "
+    "Podman's generator would not make a unit of.",
     "ConfigEscape": "A path or a config-root leaves the place a service may write to.",
     "DanglingReference": "A Quadlet file is referred to that no selected service has.",
     "DependencyCycle": "Units wait for each other, so that none of them could start.",
@@ -45,7 +47,9 @@ class Rule(Value, frozen=True):
 def rules() -> tuple[Rule, ...]:
     """Return every code that a check can report, sorted."""
     refusals = [Rule(name, "error", text) for name, text in REFUSALS.items()]
-    return tuple(sorted([*refusals, *(Rule(row.code, row.level, row.paragraph) for row in LINTS)], key=_code))
+    lints = [Rule(row.code, row.level, row.paragraph) for row in LINTS]
+    doubts = [Rule(k.code, "note" if k == UNDONE else "warning", k.paragraph) for k in KINDS_OF_DOUBT]
+    return tuple(sorted([*refusals, *lints, *doubts], key=_code))
 
 
 def _code(rule: Rule) -> str:
