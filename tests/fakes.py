@@ -13,12 +13,14 @@ from core_ops.errors import HostError, SourceError
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.events import Event
+from core_ops.reconcile.escape import where
 from core_ops.reconcile.kinds import UnitName, unit_name
 from core_ops.reconcile.model import (
     Directories,
     Effect,
     Failure,
     FileState,
+    MountPoint,
     Observed,
     Plan,
     ReloadManager,
@@ -60,6 +62,9 @@ class FakeHost:
         self.finished: set[str] = set()
         self.enabled: set[str] = set()
         self.refuses_to_start: set[str] = set()
+        self.busy: set[str] = set()
+        self.was_running: dict[str, tuple[tuple[str, bytes], ...]] = {}
+        self.mount_points: dict[str, MountPoint] = {}
         self.cut_at: int | None = None
         self.full = False
         self.log: list[str] = []
@@ -69,7 +74,8 @@ class FakeHost:
     # --- the port ---------------------------------------------------------------------------------------------------
 
     def observe(self, subjects: Subjects) -> Observed:
-        return Observed(tuple(map(self._file, subjects.paths)), tuple(map(self._unit, subjects.units)))
+        mounts = tuple(map(self._mount_point, subjects.mount_points))
+        return Observed(tuple(map(self._file, subjects.paths)), tuple(map(self._unit, subjects.units)), mounts)
 
     def stage(self, plan: Plan) -> None:
         if self.full and any(isinstance(e, WriteFile) for e in plan.effects):
@@ -136,6 +142,9 @@ class FakeHost:
             return ()
         if job.verb in {"stop", "restart"}:
             self._stop(job.unit)
+            if job.unit in self.busy:  # what needed it has stopped by the time it turns out to be in use
+                self.running[job.unit] = self.was_running[job.unit]
+                return (Failure(job.object, job.unit, "applying", "busy"),)
         if job.verb in {"start", "restart"}:
             self._lazily(job.unit)
             if job.unit not in self.loaded or job.unit in self.refuses_to_start:
@@ -144,7 +153,8 @@ class FakeHost:
         return ()
 
     def _stop(self, unit: str) -> None:
-        self.running.pop(unit, None)
+        if unit in self.running:
+            self.was_running[unit] = self.running.pop(unit)
         self.finished.discard(unit)
         for other, loaded in self.loaded.items():
             if unit in loaded.relations.strong and other in self.running:
@@ -209,6 +219,10 @@ class FakeHost:
             return FileState(path, "absent")
         content, mode = self.files[path]
         return FileState(path, "file", content, mode)
+
+    def _mount_point(self, path: str) -> MountPoint:
+        up = any(u.endswith(".mount") and where(u) == path for u in self.running)
+        return MountPoint(path, mounted=True) if up else self.mount_points.get(path, MountPoint(path, "absent"))
 
     def _lazily(self, unit: str) -> None:
         """Read a native unit that nobody asked about before, as systemd does; a generated one needs the generators."""

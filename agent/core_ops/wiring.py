@@ -7,7 +7,7 @@ from pathlib import Path
 from core_ops import __version__
 from core_ops.enrol import Enrolment, begun, pin_of, without_secrets
 from core_ops.errors import HostError, SettingsError
-from core_ops.host import directory, files, systemd, trust
+from core_ops.host import directory, files, mountinfo, systemd, trust
 from core_ops.host.git import GitStore
 from core_ops.host.journal import Journal
 from core_ops.host.signatures import prove
@@ -32,6 +32,7 @@ from core_ops.reconcile.model import (
     WriteFile,
 )
 from core_ops.reconcile.model import Source as Origin
+from core_ops.reconcile.mountpoints import advice
 from core_ops.reconcile.pin import Pin, Trust
 from core_ops.reconcile.record import Controller, Record
 from core_ops.settings import Settings
@@ -45,7 +46,11 @@ class LocalHost:
 
     def observe(self, subjects: Subjects) -> Observed:
         """Look at paths and units; see `core_ops.ports.Host`."""
-        return Observed(tuple(files.observe(p) for p in subjects.paths), systemd.observe(subjects.units))
+        return Observed(
+            tuple(files.observe(p) for p in subjects.paths),
+            systemd.observe(subjects.units),
+            mountinfo.observe(subjects.mount_points),
+        )
 
     def stage(self, plan: Plan) -> None:
         """Write new contents beside their targets; see `core_ops.ports.Host`."""
@@ -91,7 +96,9 @@ class LocalHost:
 def _jobs(verb: str, jobs: tuple[UnitJob, ...]) -> tuple[Failure, ...]:
     objects = {j.unit: j.object for j in jobs}
     refused = systemd.job(verb, tuple(objects))
-    return tuple(Failure(objects[u], u, "applying", f"{verb}: {said}") for u, said in refused.items())
+    return tuple(
+        Failure(objects[u], u, "applying", f"{verb}: {said}{advice(verb, u)}") for u, said in refused.items()
+    )
 
 
 class SignatureProver:

@@ -123,7 +123,7 @@ def test_a_plan_does_not_depend_on_the_order_of_its_inputs(
     for values in (files, units, entries):
         shuffle.shuffle(values)
 
-    shuffled = plan(rendered(dict(entries)), last, Observed(tuple(files), tuple(units)))
+    shuffled = plan(rendered(dict(entries)), last, Observed(tuple(files), tuple(units), seen.mounts))
 
     assert _encoded(shuffled) == _encoded(plan(rendered(new), last, seen))
 
@@ -156,7 +156,7 @@ def test_what_is_not_owned_is_never_removed_or_replaced(old: Mapping[str, str], 
 @given(worlds(), worlds())
 @settings(max_examples=200, deadline=None)
 def test_only_units_whose_inputs_changed_are_disturbed(old: Mapping[str, str], new: Mapping[str, str]) -> None:
-    """A unit that has the same inputs in both revisions is neither stopped nor restarted; a pod ends with its containers."""
+    """A unit that has the same inputs in both revisions is left alone, but a pod with its containers, a mount with its trigger."""
     before, after = build(rendered(old)), build(rendered(new))
     same = {u for u, n in after.nodes.items() if u in before.nodes and before.nodes[u].inputs == n.inputs}
     host, store = FakeHost(), FakeStore(BEGIN)
@@ -166,8 +166,10 @@ def test_only_units_whose_inputs_changed_are_disturbed(old: Mapping[str, str], n
 
     disturbed = {e.unit for e in planned.effects if isinstance(e, UnitJob) and e.verb in {"stop", "restart"}}
     pods = {u for u, n in after.nodes.items() if n.object.resource_type == "pod" and _bound(before, u) & disturbed}
-    assert not disturbed & same - pods
-    assert not any(_bound(before, pod) & same for pod in disturbed & same)
+    automounts = {u for u in after.nodes.keys() | before.nodes.keys() if u.endswith(".automount")}
+    triggered = {f"{u.removesuffix('.automount')}.mount" for u in automounts - same} & after.nodes.keys()
+    assert not disturbed & same - pods - after.strong_dependents(triggered)
+    assert not any(_bound(before, pod) & same for pod in disturbed & same & pods)
 
 
 def _bound(graph: Graph, pod: str) -> set[str]:

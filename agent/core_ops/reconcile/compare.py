@@ -6,6 +6,7 @@ from both was changed by an author; one that stands where this agent never wrote
 
 from typing import Literal
 
+from core_ops.reconcile.escape import where
 from core_ops.reconcile.graph import Graph, Node
 from core_ops.reconcile.model import Desired, FileState, Item, LastApplied, Observed, Owned, UnitState, Value
 
@@ -14,10 +15,11 @@ ENABLED = frozenset({"enabled", "enabled-runtime"})
 
 
 class Subjects(Value, frozen=True):
-    """What has to be looked at on the host: paths and units, sorted."""
+    """What has to be looked at on the host: paths, units, and where something is mounted; sorted."""
 
     paths: tuple[str, ...]
     units: tuple[str, ...]
+    mount_points: tuple[str, ...] = ()
 
 
 class FileChange(Value, frozen=True):
@@ -39,7 +41,7 @@ class UnitChange(Value, frozen=True):
     """One desired unit: what systemd says of it and which jobs it needs.
 
     `stop` is carried out while the old definition is still on disk; `job` afterwards. `left` says why a unit that runs from
-    older inputs is not touched.
+    older inputs is not touched, `obstacle` what on the host forbids a mount, `note` what its author may want to know.
     """
 
     node: Node
@@ -50,6 +52,8 @@ class UnitChange(Value, frozen=True):
     enablement: Literal["", "reenable", "disable"]
     stale: Literal["", "unknown", "older"]
     left: str = ""
+    obstacle: str = ""
+    note: str = ""
 
     @property
     def acts(self) -> bool:
@@ -72,7 +76,10 @@ def subjects(desired: Desired, last: LastApplied) -> Subjects:
     """Return the paths and units whose present state a plan depends on."""
     paths = {i.path for i in desired.items} | {o.path for o in last.owned}
     units = {i.unit for i in desired.items} | {o.unit for o in last.owned}
-    return Subjects(tuple(sorted(paths)), tuple(sorted(u for u in units if u and "@." not in u)))
+    mount_points = {where(u) for u in units if u.endswith(".mount")}
+    return Subjects(
+        tuple(sorted(paths)), tuple(sorted(u for u in units if u and "@." not in u)), tuple(sorted(mount_points))
+    )
 
 
 def compare(
@@ -98,10 +105,12 @@ def compare(
     gone = tuple(o for o in last.owned if o.path not in files)
     redefined, touched = _touched(graph, files, gone)
     started = {s.unit: s.inputs for s in last.started}
-    stopping = graph.strong_dependents(redefined)
     up = {unit for unit, state in states.items() if state.active in UP}
-    kept = {u for u, n in graph.nodes.items() if u not in touched | stopping and started.get(u) == n.inputs}
-    stopping = graph.strong_dependents(redefined | _emptied(graph, before_graph or graph, up, up & kept))
+    fresh = {u for u, n in graph.nodes.items() if u not in touched and started.get(u) == n.inputs}
+    redefined |= _remounted(graph, before_graph or graph, up - fresh, frozenset(o.unit for o in gone) & up)
+    stopping = _with_mounts(graph, graph.strong_dependents(redefined), up)
+    emptied = _emptied(graph, before_graph or graph, up, up & (fresh - stopping))
+    stopping = _with_mounts(graph, graph.strong_dependents(redefined | emptied), up)
     units = {
         unit: _unit(
             node,
@@ -156,6 +165,29 @@ def _emptied(graph: Graph, before: Graph, up: set[str], kept: set[str]) -> froze
             if bound & up and not bound & kept:
                 found.add(unit)
     return frozenset(found)
+
+
+def _remounted(graph: Graph, before: Graph, outdated: set[str], gone: frozenset[str]) -> frozenset[str]:
+    """Return what has to be stopped before anything is written because of a mount.
+
+    A mount may be in use, and then can't be unmounted; that has to show while its old definition is still on disk and its users
+    can be brought back. So an outdated mount is stopped first and never restarted, and what needs a removed one stops with it.
+    """
+    removed = {u for u in gone if u.endswith(".mount") and u not in graph.nodes}
+    left_behind = {f"{u.removesuffix('.automount')}.mount" for u in gone if u.endswith(".automount")}
+    found = {u for u, n in graph.nodes.items() if n.object.resource_type in {"mount", "automount"} and u in outdated}
+    return frozenset((found | left_behind | before.strong_dependents(removed)) & graph.nodes.keys())
+
+
+def _with_mounts(graph: Graph, stopping: frozenset[str], up: set[str]) -> frozenset[str]:
+    """Return what stops, with the mounts of the automounts that stop or start.
+
+    With an automount systemd detaches what is mounted there, also while it is in use; and it starts none where something is
+    mounted.
+    """
+    automounts = (n for n in graph.nodes.values() if n.object.resource_type == "automount")
+    changing = (n for n in automounts if (n.unit in stopping if n.unit in up else n.wanted))
+    return graph.strong_dependents(stopping | {u for n in changing for u in n.relations.activates if u in up})
 
 
 class _Context(Value, frozen=True):

@@ -89,7 +89,7 @@ def effective(unit: tuple[Layer, ...]) -> tuple[Line, ...]:
     live: list[Line] = []
     for line in _lines(unit):
         same = [p for p in live if (p.section, p.key) == (line.section, line.key)]
-        if line.value and line.key in _LISTS:
+        if line.value and line.key in _LISTS and (line.section, line.key) != ("Mount", "Options"):
             same = []
         live = [p for p in live if p not in same]
         live.append(Line(line.source, line.line, line.section, line.key, line.value, tuple(p.place for p in same)))

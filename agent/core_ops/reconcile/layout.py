@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from core_ops.reconcile.kinds import KINDS, NAME, NAME_LIMIT, RESERVED, supported, unit_name
 from core_ops.reconcile.manifest import HostManifest, ServiceManifest, read_host_manifest, read_service_manifest
 from core_ops.reconcile.model import Finding, TreeFile, Value
+from core_ops.reconcile.mounts import reserved
 
 _TYPED = ("quadlet", "systemd", "config")
 
@@ -159,7 +160,7 @@ class _Reader:
         if parsed is None or len(name) > NAME_LIMIT:
             hint = f"units end in {supported()}; other files belong below config/"
             self._refuse(file, "WrongKind", f"“{name}” is no unit that can be deployed", hint)
-        elif RESERVED.match(name):
+        elif RESERVED.match(name) or reserved(parsed):
             self._refuse(file, "ReservedName", f"“{name}” belongs to the system or to CoreOps", "choose another name")
         elif form and KINDS[parsed.suffix].form != form:
             right = KINDS[parsed.suffix].form

@@ -19,6 +19,7 @@ _BUILT = (".image", ".build")  # names of Quadlet files, not of images
 # Kinds that come up only when something names them; slices, say, come up with what is in them.
 _NAMED_TO_START = frozenset(
     {"container", "network", "volume", "pod", "kube", "image", "build", "service", "socket", "timer", "path"}
+    | {"mount", "automount"}
 )
 
 
