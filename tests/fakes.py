@@ -12,8 +12,8 @@ import msgspec
 from core_ops.errors import HostError, SourceError
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
-from core_ops.reconcile.events import Event
 from core_ops.reconcile.escape import where
+from core_ops.reconcile.events import Event
 from core_ops.reconcile.kinds import UnitName, unit_name
 from core_ops.reconcile.model import (
     Directories,
@@ -108,7 +108,7 @@ class FakeHost:
     def inputs_on_disk(self, unit: str) -> tuple[tuple[str, bytes], ...]:
         """What the unit would be started from after a reload."""
         path = next(p for p in self.files if self._unit_of(p) == unit)
-        loaded = self._load(path, unit, Peers({}, {}))
+        loaded = self._load(path, unit, Peers({}, {}, {}))
         return (*loaded.definition, *self._configs(loaded.text))
 
     # --- systemd ----------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ class FakeHost:
         """Read a native unit that nobody asked about before, as systemd does; a generated one needs the generators."""
         path = f"{self.directories.systemd}/{unit}"
         if unit not in self.loaded and path in self.files and self._unit_of(path) == unit:
-            self.loaded[unit] = self._load(path, unit, Peers({}, {}))
+            self.loaded[unit] = self._load(path, unit, Peers({}, {}, {}))
 
     def _unit(self, unit: str) -> UnitState:
         self._lazily(unit)

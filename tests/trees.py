@@ -71,11 +71,15 @@ def _mounts(draw: st.DrawFn) -> Mapping[str, str]:
     files: dict[str, str] = {}
     install = draw(st.sampled_from(["", INSTALL]))
     if draw(st.booleans()):
-        files["services/z/srv-d.mount"] = f"[Mount]\nWhat=h:/{draw(st.integers(1, 2))}\nWhere=/srv/d\nType=nfs\n{install}"
+        files["services/z/srv-d.mount"] = (
+            f"[Mount]\nWhat=h:/{draw(st.integers(1, 2))}\nWhere=/srv/d\nType=nfs\n{install}"
+        )
         if draw(st.booleans()):
             files["services/z/srv-d.automount"] = f"[Automount]\nWhere=/srv/d\n{draw(st.sampled_from(['', INSTALL]))}"
         if draw(st.booleans()):
-            files["services/z/srv-d-e.mount"] = f"[Mount]\nWhat=/dev/{draw(st.integers(1, 2))}\nWhere=/srv/d/e\n{INSTALL}"
+            files["services/z/srv-d-e.mount"] = (
+                f"[Mount]\nWhat=/dev/{draw(st.integers(1, 2))}\nWhere=/srv/d/e\n{INSTALL}"
+            )
     return files
 
 
@@ -102,9 +106,7 @@ def worlds(draw: st.DrawFn) -> Mapping[str, str]:
         elif kind == "container":
             files[f"{base}/{name}.container"] = CONTAINER.format(image=image, more=more)
         elif kind == "service":
-            requires = (
-                draw(st.sampled_from(["", _NEEDS_A, _NEEDS_MOUNT])) if name != "a" else draw(_MAYBE_MOUNT)
-            )
+            requires = draw(st.sampled_from(["", _NEEDS_A, _NEEDS_MOUNT])) if name != "a" else draw(_MAYBE_MOUNT)
             own = (
                 more.replace("Network=z.network\n", "").replace("Volume=", "EnvironmentFile=").replace(":/app.conf", "")
             )

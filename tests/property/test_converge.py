@@ -156,7 +156,7 @@ def test_what_is_not_owned_is_never_removed_or_replaced(old: Mapping[str, str], 
 @given(worlds(), worlds())
 @settings(max_examples=200, deadline=None)
 def test_only_units_whose_inputs_changed_are_disturbed(old: Mapping[str, str], new: Mapping[str, str]) -> None:
-    """A unit that has the same inputs in both revisions is left alone, but a pod with its containers, a mount with its trigger."""
+    """A unit that has the same inputs in both revisions is left alone, unless its containers or its automount change."""
     before, after = build(rendered(old)), build(rendered(new))
     same = {u for u, n in after.nodes.items() if u in before.nodes and before.nodes[u].inputs == n.inputs}
     host, store = FakeHost(), FakeStore(BEGIN)

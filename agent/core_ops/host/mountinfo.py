@@ -1,8 +1,8 @@
 """Where file systems are mounted, and what stands where one should be.
 
-Both are looked at through PID 1, since systemd mounts in its own view of the file system, and an agent in a unit has another one
-as soon as that unit hides or replaces a directory. What lies below an automount or a network file system is never touched: a
-look could mount it, or wait for a server for ever.
+Both are looked at through PID 1, since systemd mounts in its own view of the file system, and an agent in a unit has another
+one as soon as that unit hides or replaces a directory. What lies below an automount or a network file system is never touched:
+a look could mount it, or wait for a server for ever.
 """
 
 import os
@@ -63,6 +63,7 @@ def observe(paths: tuple[str, ...]) -> tuple[MountPoint, ...]:
 def _view() -> tuple[tuple[Mounted, ...], str]:
     for path, root in _VIEWS:
         try:
+            os.stat(f"{root}/")
             with open(path, "rb") as file:
                 content = file.read(LIMIT_BYTES + 1)
         except PermissionError:

@@ -43,8 +43,8 @@ def _stops(comparison: Comparison, graph: Graph, before: Graph | None) -> Iterat
     order = {unit: place for place, unit in enumerate((before or graph).order)}
 
     def place(unit: str) -> tuple[int, int, str]:
-        # An activator goes first, or it would start again what was just stopped. An automount goes last: with it systemd detaches
-        # what is mounted there, also while it is in use.
+        # An activator goes first, or it would start again what was just stopped. An automount goes last: with it systemd
+        # detaches what is mounted there, also while it is in use.
         kind = stopping[unit].resource_type
         rank = 0 if kind in _ACTIVATORS else 2 if kind == "automount" else 1
         return rank, -order.get(unit, len(order)), unit

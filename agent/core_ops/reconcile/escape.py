@@ -1,4 +1,4 @@
-"""Paths as unit names: `/srv/my-data` is mounted by `srv-my\\x2ddata.mount`.
+r"""Paths as unit names: `/srv/my-data` is mounted by `srv-my\x2ddata.mount`.
 
 A mount and an automount are found by the path they are for, so their file names are that path in systemd's own spelling.
 Everything here is about text; whether a path exists is nobody's question.
@@ -26,7 +26,7 @@ def climbs(path: str) -> bool:
 
 
 def escaped(path: str) -> str:
-    """Return the stem of the unit that mounts an absolute path: `-` for `/`, `srv-a\\x2db` for `/srv/a-b`.
+    r"""Return the stem of the unit that mounts an absolute path: `-` for `/`, `srv-a\x2db` for `/srv/a-b`.
 
     Source:
         systemd.unit(5), "String Escaping for Inclusion in Unit Names"; systemd-escape(1), `--path`.

@@ -15,8 +15,14 @@ from core_ops.reconcile.unitfile import UnitText
 
 # What stands for which path in the units of the system. Source: systemd.unit(5), "Specifiers".
 _SPECIFIERS = {
-    **{"%t": "/run", "%E": "/etc", "%S": "/var/lib", "%C": "/var/cache", "%L": "/var/log", "%h": "/root"},
-    **{"%T": "/tmp", "%V": "/var/tmp"},  # noqa: S108 - where others keep their files
+    "%t": "/run",
+    "%E": "/etc",
+    "%S": "/var/lib",
+    "%C": "/var/cache",
+    "%L": "/var/log",
+    "%h": "/root",
+    "%T": "/tmp",
+    "%V": "/var/tmp",  # noqa: S108 - where others keep their files
 }
 # Source: systemd.exec(5), RuntimeDirectory= and the others.
 _DIRECTORIES = {

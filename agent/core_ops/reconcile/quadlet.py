@@ -45,7 +45,7 @@ class Peers(Value, frozen=True):
 
     units: dict[str, str]
     members: dict[str, tuple[str, ...]]
-    mounts: dict[str, str] = {}
+    mounts: dict[str, str]
 
 
 def peers(files: Iterable[tuple[UnitName, UnitText, str]]) -> Peers:
