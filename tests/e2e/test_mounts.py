@@ -4,7 +4,7 @@ import pytest
 
 from core_ops.reconcile.graph import build
 from core_ops_verify.guest.api import Guest
-from e2e.site import Site
+from e2e.site import UNITS, Site
 from trees import rendered
 
 pytestmark = pytest.mark.e2e
@@ -369,3 +369,30 @@ def test_systemd_adds_the_dependencies_that_are_predicted(site: Site) -> None:
 def unquoted(names: str) -> list[str]:
     """The names of a list in which systemctl quotes those with a backslash."""
     return names.replace("\\\\", "\\").replace('"', "").split()
+
+
+def test_the_shipped_unit_sees_mounts_as_systemd_does(site: Site) -> None:
+    """Its service hides home directories from itself, and still finds out what is mounted in one."""
+    unit = (
+        f"[Mount]\nWhat=/var/lib/one\nWhere=/var/home/data\nOptions=bind\n{INSTALL}[X-CoreOps]\nCreateMountpoint=no\n"
+    )
+    site.guest.write_text("/var/lib/one/name", "one")
+    site.guest.check("mkdir", "-p", "/var/home/data")
+    site.commit({HOST: "host: guest\nservices: [data]\n", "services/data/var-home-data.mount": unit})
+    site.init()
+    site.guest.write_text("/etc/systemd/system/core-ops.service", (UNITS / "core-ops.service").read_text())
+    site.guest.check("systemctl", "daemon-reload")
+    for _ in range(2):
+        site.guest.check("systemctl", "start", "core-ops.service")
+        assert site.guest.check("cat", "/var/home/data/name") == "one"
+        site.guest.check("umount", "/var/home/data")
+
+
+def test_a_file_is_mounted_over_a_file(site: Site) -> None:
+    """systemd makes a missing mount point a file where what it mounts is one, and one that is there is no obstacle."""
+    unit = f"[Mount]\nWhat=/var/lib/one/name\nWhere=/var/srv/name\nOptions=bind\n{INSTALL}"
+    begin(site, {HOST: "host: guest\nservices: [file]\n", "services/file/var-srv-name.mount": unit})
+    assert site.guest.check("cat", "/var/srv/name") == "one"
+    site.guest.check("umount", "/var/srv/name")
+    site.agent()
+    assert site.guest.check("cat", "/var/srv/name") == "one"

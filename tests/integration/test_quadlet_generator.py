@@ -63,8 +63,8 @@ class Generator:
             for key in keys
             for word in text.words("Unit", key)
         )
-        edges = (*edges, *_mount_edges(texts, directory))
-        return Outcome(units, _between(edges, units), frozenset(_REJECTED.findall(done.stderr)))
+        both = (*edges, *_mount_edges(texts, directory))
+        return Outcome(units, _between(both, units), frozenset(_REJECTED.findall(done.stderr)))
 
 
 def _mount_edges(texts: Mapping[str, UnitText], directory: Path) -> Iterator[tuple[str, str, str]]:

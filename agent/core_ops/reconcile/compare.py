@@ -9,6 +9,7 @@ from typing import Literal
 from core_ops.reconcile.escape import where
 from core_ops.reconcile.graph import Graph, Node
 from core_ops.reconcile.model import Desired, FileState, Item, LastApplied, Observed, Owned, UnitState, Value
+from core_ops.reconcile.mountstops import remounted, with_mounts
 
 UP = frozenset({"active", "reloading", "activating", "refreshing"})
 ENABLED = frozenset({"enabled", "enabled-runtime"})
@@ -107,10 +108,10 @@ def compare(
     started = {s.unit: s.inputs for s in last.started}
     up = {unit for unit, state in states.items() if state.active in UP}
     fresh = {u for u, n in graph.nodes.items() if u not in touched and started.get(u) == n.inputs}
-    redefined |= _remounted(graph, before_graph or graph, up - fresh, frozenset(o.unit for o in gone) & up)
-    stopping = _with_mounts(graph, graph.strong_dependents(redefined), up)
+    redefined |= remounted(graph, before_graph or graph, up - fresh, frozenset(o.unit for o in gone) & up)
+    stopping = with_mounts(graph, graph.strong_dependents(redefined), up)
     emptied = _emptied(graph, before_graph or graph, up, up & (fresh - stopping))
-    stopping = _with_mounts(graph, graph.strong_dependents(redefined | emptied), up)
+    stopping = with_mounts(graph, graph.strong_dependents(redefined | emptied), up)
     units = {
         unit: _unit(
             node,
@@ -165,29 +166,6 @@ def _emptied(graph: Graph, before: Graph, up: set[str], kept: set[str]) -> froze
             if bound & up and not bound & kept:
                 found.add(unit)
     return frozenset(found)
-
-
-def _remounted(graph: Graph, before: Graph, outdated: set[str], gone: frozenset[str]) -> frozenset[str]:
-    """Return what has to be stopped before anything is written because of a mount.
-
-    A mount may be in use, and then can't be unmounted; that has to show while its old definition is still on disk and its users
-    can be brought back. So an outdated mount is stopped first and never restarted, and what needs a removed one stops with it.
-    """
-    removed = {u for u in gone if u.endswith(".mount") and u not in graph.nodes}
-    left_behind = {f"{u.removesuffix('.automount')}.mount" for u in gone if u.endswith(".automount")}
-    found = {u for u, n in graph.nodes.items() if n.object.resource_type in {"mount", "automount"} and u in outdated}
-    return frozenset((found | left_behind | before.strong_dependents(removed)) & graph.nodes.keys())
-
-
-def _with_mounts(graph: Graph, stopping: frozenset[str], up: set[str]) -> frozenset[str]:
-    """Return what stops, with the mounts of the automounts that stop or start.
-
-    With an automount systemd detaches what is mounted there, also while it is in use; and it starts none where something is
-    mounted.
-    """
-    automounts = (n for n in graph.nodes.values() if n.object.resource_type == "automount")
-    changing = (n for n in automounts if (n.unit in stopping if n.unit in up else n.wanted))
-    return graph.strong_dependents(stopping | {u for n in changing for u in n.relations.activates if u in up})
 
 
 class _Context(Value, frozen=True):

@@ -21,8 +21,8 @@ _SPECIFIERS = {
     "%C": "/var/cache",
     "%L": "/var/log",
     "%h": "/root",
-    "%T": "/tmp",
-    "%V": "/var/tmp",  # noqa: S108 - where others keep their files
+    "%T": "/tmp",  # noqa: S108 - where others keep their files
+    "%V": "/var/tmp",  # noqa: S108
 }
 # Source: systemd.exec(5), RuntimeDirectory= and the others.
 _DIRECTORIES = {
