@@ -58,7 +58,7 @@ def order(guest: Guest, *messages: str) -> bool:
 
 
 def test_a_mount_comes_before_its_users_and_goes_after_them(site: Site) -> None:
-    """Systemd makes the mount point; a change restarts the user and nobody else; a removal stops the user first."""
+    """The mount point is made; a change restarts the user and nobody else; a removal stops the user first."""
     begin(site, BOUND)
     assert site.guest.check("cat", f"{WHERE}/name") == "one"
     assert order(site.guest, f"Mounted {MOUNT}", "Started app.service")
@@ -389,7 +389,7 @@ def test_the_shipped_unit_sees_mounts_as_systemd_does(site: Site) -> None:
 
 
 def test_a_file_is_mounted_over_a_file(site: Site) -> None:
-    """systemd makes a missing mount point a file where what it mounts is one, and one that is there is no obstacle."""
+    """A missing mount point becomes a file where what is mounted is one, and one that is there is no obstacle."""
     unit = f"[Mount]\nWhat=/var/lib/one/name\nWhere=/var/srv/name\nOptions=bind\n{INSTALL}"
     begin(site, {HOST: "host: guest\nservices: [file]\n", "services/file/var-srv-name.mount": unit})
     assert site.guest.check("cat", "/var/srv/name") == "one"

@@ -10,7 +10,7 @@ from core_ops.reconcile.model import MountPoint
 _LINES = rb"""21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 22 21 0:5 / /dev rw - devtmpfs devtmpfs rw,size=1k
 30 21 0:66 / /srv/a\040b\134c\011d rw,relatime shared:157 master:2 propagate_from:3 - fuse.sshfs u@h:/ rw
-31 21 0:67 / /srv/caf\303\251 rw - autofs systemd-1 rw
+31 21 0:67 / /srv/\303\251t\303\251 rw - autofs systemd-1 rw
 nonsense
 32 21 0:68 / /srv/cut
 """
@@ -22,7 +22,7 @@ def test_mounts_are_read_with_their_escapes() -> None:
         Mounted("/", "ext4"),
         Mounted("/dev", "devtmpfs"),
         Mounted("/srv/a b\\c\td", "fuse.sshfs"),
-        Mounted("/srv/café", "autofs"),
+        Mounted("/srv/été", "autofs"),
     )
 
 

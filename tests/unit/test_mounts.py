@@ -151,7 +151,7 @@ def test_a_mount_stops_before_its_automount_and_apart_from_it() -> None:
 
 
 def test_an_automount_for_what_is_mounted_waits_for_its_end() -> None:
-    """Systemd starts no automount over a mount, so the mount stops first; and one that loses its automount is remounted."""
+    """No automount starts over a mount, so the mount stops first; and one that loses its automount is remounted."""
     without = {**NET, "services/a/srv-net.mount": NET["services/a/srv-net.mount"] + INSTALL}
     del without["services/a/srv-net.automount"]
     with_it = {**without, **{p: t for p, t in NET.items() if p.endswith(".automount")}}
@@ -232,7 +232,7 @@ def test_what_a_mount_hides_is_said() -> None:
 
 
 def test_an_active_mount_that_the_kernel_does_not_have_is_a_failure() -> None:
-    """Systemd's word alone is not enough."""
+    """The word of systemd alone is not enough."""
     world = World()
     planned = world.plan(FILES)
     world.apply(FILES)
