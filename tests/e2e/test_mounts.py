@@ -396,3 +396,21 @@ def test_a_file_is_mounted_over_a_file(site: Site) -> None:
     site.guest.check("umount", "/var/srv/name")
     site.agent()
     assert site.guest.check("cat", "/var/srv/name") == "one"
+
+
+def test_a_mount_that_fails_is_named_and_the_rest_goes_on(site: Site) -> None:
+    """The run says which of several mounts failed, which systemctl does not, and who needs it."""
+    bad = f"[Mount]\nWhat=/var/lib/one/name\nWhere=/var/srv/bad\nType=ext4\n{INSTALL}"
+    files = {
+        **BOUND,
+        "services/data/var-srv-bad.mount": bad,
+        "services/app/needs.service": USER.format(path="/var/srv/bad"),
+    }
+    site.guest.write_text("/var/lib/one/name", "one")
+    site.commit(files)
+    site.init()
+    failed = site.core_ops("apply")
+    assert failed.status == 1
+    said = [line for line in failed.stdout.splitlines() if line.startswith("✗")]
+    assert said == ["✗ mount/var-srv-bad failed during Applying", "✗ service/needs failed during Applying"]
+    assert [state(site.guest, u) for u in (MOUNT, "app.service", "other.service")] == ["active"] * 3

@@ -119,7 +119,7 @@ def _job(verb: str, units: tuple[str, ...]) -> dict[str, str]:
     if _UNNAMED in done.stderr:
         failures |= _unnamed(verb, tuple(u for u in units if u not in failures and not u.endswith(".service")))
     if failures:
-        return failures
+        return {u: failures[u] for u in units if u in failures}
     if verb == "stop" and len(units) == 1 and "not loaded" in done.stderr:
         return {}
     return {units[0]: done.stderr.strip().splitlines()[0] if done.stderr.strip() else f"exit status {done.status}"}
