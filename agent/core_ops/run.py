@@ -107,13 +107,12 @@ class _Carried(NamedTuple):
     """
 
     record: Record
-    failures: tuple[Failure, ...] = ()
-    changed: bool = False
-    held: bool = False
+    failures: tuple[Failure, ...]
+    changed: bool
+    held: bool
 
 
 def _carry_out(ports: Ports, planned: Plan, remembered: Record) -> _Carried:
-    revision = planned.source.revision
     owned = msgspec.structs.replace(remembered.last, owned=planned.owned)
     remembered = msgspec.structs.replace(remembered, last=owned)
     ports.store.save(remembered)  # what is about to exist is owned before it exists
@@ -121,20 +120,32 @@ def _carry_out(ports: Ports, planned: Plan, remembered: Record) -> _Carried:
     voided = msgspec.structs.replace(owned, started=planned.started)
     remembered = msgspec.structs.replace(remembered, last=voided)
     ports.store.save(remembered)  # from here on the units that are touched count as started from nothing known
+    failures, stuck, changed = _all_batches(ports, planned)
+    if stuck:  # nothing was written, and what never stopped still runs from what it was started from
+        started = {*planned.started, *(s for s in owned.started if s.unit in stuck)}
+        kept = msgspec.structs.replace(voided, started=tuple(sorted(started)))
+        remembered = msgspec.structs.replace(remembered, last=kept)
+    return _Carried(remembered, failures, changed, held=bool(stuck))
+
+
+def _all_batches(ports: Ports, planned: Plan) -> tuple[tuple[Failure, ...], frozenset[str], bool]:
+    """Return what failed, which units could not be stopped, and whether anything was changed."""
     failures: tuple[Failure, ...] = ()
-    changed = held = False
+    stuck: frozenset[str] = frozenset()
+    changed = False
     for planned_batch in effects.batches(planned.effects):
         if failures and not all(effects.brings_up(e) for e in planned_batch):
             continue
-        batch = effects.put_back(planned_batch, planned.effects) if held else planned_batch
+        batch = effects.put_back(planned_batch, planned.effects) if stuck else planned_batch
         failed = _one_batch(ports, batch) if batch else ()
         failures += failed
-        held |= bool(failed) and effects.stops(batch)
+        if failed and effects.stops(batch):
+            stuck |= {f.unit for f in failed}
         done = _done(batch, failed)
         changed |= bool(done)
         for effect in done:
-            ports.reporter.report(events.Changed(revision, effect))
-    return _Carried(remembered, failures, changed, held)
+            ports.reporter.report(events.Changed(planned.source.revision, effect))
+    return failures, stuck, changed
 
 
 def _done(batch: tuple[Effect, ...], failed: tuple[Failure, ...]) -> tuple[Effect, ...]:

@@ -121,6 +121,17 @@ def test_a_busy_mount_that_is_removed_keeps_its_file() -> None:
     assert set(world.host.running) == {"user.service"}
 
 
+def test_a_change_that_is_taken_back_leaves_a_busy_mount_alone() -> None:
+    """What could not be stopped is still recorded as it was, so that going back needs no unmounting."""
+    world = World()
+    world.apply(FILES)
+    world.host.busy = {"srv-data.mount"}
+    assert world.apply({**FILES, DATA: MOUNT.format(2)}) == ("srv-data.mount",)
+    assert jobs(world.plan(FILES), "stop") == []
+    assert world.apply(FILES) == ()
+    assert world.plan(FILES).in_sync
+
+
 def test_an_automount_is_started_instead_of_its_mount() -> None:
     """The mount is left to it, and the plan, the explanation and the lints know."""
     world = World()
