@@ -3,6 +3,7 @@
 import copy
 import random
 from collections.abc import Mapping
+from typing import TypeGuard
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ from core_ops.errors import HostError
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.graph import Graph, build
-from core_ops.reconcile.model import Desired, Directories, LastApplied, Observed, Plan, UnitJob, WriteFile
+from core_ops.reconcile.model import Desired, Directories, Effect, LastApplied, Observed, Plan, UnitJob, WriteFile
 from core_ops.reconcile.pin import Trust
 from core_ops.reconcile.plan import plan
 from core_ops.reconcile.record import Controller, Record, Status
@@ -231,3 +232,28 @@ def test_first_run_without_memory_adopts_equal_files() -> None:
     converge(host, store, desired)
     planned = run.plan(ports(host, FakeStore(BEGIN)), desired, LastApplied())
     assert not any(e.action in {"create", "update"} for e in planned.entries)
+
+
+@given(worlds(), worlds())
+@settings(max_examples=150, deadline=None)
+def test_what_cannot_be_unmounted_costs_nothing_but_time(old: Mapping[str, str], new: Mapping[str, str]) -> None:
+    """While mounts are in use no file changes and what stays desired stays up; once they are free one run converges."""
+    host, store = FakeHost(), FakeStore(BEGIN)
+    converge(host, store, rendered(old))
+    desired = rendered(new)
+    files, running = dict(host.files), set(host.running)
+    host.busy = {u for u in running if u.endswith(".mount")}
+    for _ in range(2):
+        stops = {e.unit for e in run.plan(ports(host, store), desired, store.load().last).effects if _is_stop(e)}
+        converge(host, store, desired)
+        if stops & host.busy:
+            assert host.files == files
+            assert running & build(desired).nodes.keys() <= set(host.running)
+    host.busy = set()
+    converge(host, store, desired)
+    assert_runs_what_is_on_disk(host, desired)
+    assert run.plan(ports(host, store), desired, store.load().last).in_sync
+
+
+def _is_stop(effect: Effect) -> TypeGuard[UnitJob]:
+    return isinstance(effect, UnitJob) and effect.verb == "stop"

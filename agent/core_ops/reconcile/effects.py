@@ -129,7 +129,8 @@ def put_back(batch: tuple[Effect, ...], planned: tuple[Effect, ...]) -> tuple[Ef
     not started.
     """
     new = {e.object for e in planned if isinstance(e, WriteFile) and e.expected.kind == "absent"}
-    return tuple(UnitJob("start", e.unit, e.object) for e in batch if isinstance(e, UnitJob) and e.object not in new)
+    jobs = (e for e in batch if isinstance(e, UnitJob) and (e.verb == "restart" or e.object not in new))
+    return tuple(UnitJob("start", e.unit, e.object) for e in jobs)
 
 
 def stops(batch: tuple[Effect, ...]) -> bool:
