@@ -62,7 +62,8 @@ def _told(observed: Observed) -> dict[str, list[object]]:
     units: dict[str, list[object]] = {
         u.unit: [u.load, u.active, u.enabled == "enabled", u.needs_reload, u.result] for u in observed.units
     }
-    return files | units | {p.path: [p.mounted] for p in observed.mounts}
+    mounts: dict[str, list[object]] = {p.path: [p.mounted] for p in observed.mounts}
+    return files | units | mounts
 
 
 def story(host: Host) -> list[object]:
