@@ -13,6 +13,7 @@ from core_ops.errors import HostError, SourceError
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.complaints import Complaint
+from core_ops.reconcile.escape import where
 from core_ops.reconcile.events import Event
 from core_ops.reconcile.kinds import UnitName, dropin_targets, unit_name
 from core_ops.reconcile.model import (
@@ -24,6 +25,7 @@ from core_ops.reconcile.model import (
     Failure,
     FileState,
     Item,
+    MountPoint,
     Observed,
     Plan,
     ReloadManager,
@@ -72,6 +74,9 @@ class FakeHost:
         self.finished: set[str] = set()
         self.enabled: set[str] = set()
         self.refuses_to_start: set[str] = set()
+        self.busy: set[str] = set()
+        self.was_running: dict[str, tuple[tuple[str, bytes], ...]] = {}
+        self.mount_points: dict[str, MountPoint] = {}
         self.cut_at: int | None = None
         self.full = False
         self.examined = 0
@@ -84,7 +89,10 @@ class FakeHost:
     def observe(self, subjects: Subjects) -> Observed:
         who = Accounts(0, 0, ACCOUNTS, ACCOUNTS)
         roots = tuple(RootState(r, tuple(self._below(r))) for r in subjects.roots)
-        return Observed(tuple(map(self._file, subjects.paths)), tuple(map(self._unit, subjects.units)), who, roots)
+        mounts = tuple(map(self._mount_point, subjects.mount_points))
+        return Observed(
+            tuple(map(self._file, subjects.paths)), tuple(map(self._unit, subjects.units)), who, roots, mounts
+        )
 
     def examine(self, desired: Desired, sealed: str) -> Examination:
         mark = seal(desired, "fake")
@@ -127,7 +135,7 @@ class FakeHost:
     def inputs_on_disk(self, unit: str) -> tuple[tuple[str, bytes], ...]:
         """What the unit would be started from after a reload."""
         path = next(p for p in self.files if self._unit_of(p) == unit)
-        loaded = self._load(path, unit, Peers({}, {}))
+        loaded = self._load(path, unit, Peers({}, {}, {}))
         return (*loaded.definition, *self._configs(loaded.text))
 
     # --- systemd ----------------------------------------------------------------------------------------------------
@@ -163,6 +171,9 @@ class FakeHost:
             return ()
         if job.verb in {"stop", "restart"}:
             self._stop(job.unit)
+            if job.unit in self.busy:  # what needed it has stopped by the time it turns out to be in use
+                self.running[job.unit] = self.was_running[job.unit]
+                return (Failure(job.object, job.unit, "applying", "busy"),)
         if job.verb in {"start", "restart"}:
             self._lazily(job.unit)
             if job.unit not in self.loaded or job.unit in self.refuses_to_start:
@@ -171,7 +182,8 @@ class FakeHost:
         return ()
 
     def _stop(self, unit: str) -> None:
-        self.running.pop(unit, None)
+        if unit in self.running:
+            self.was_running[unit] = self.running.pop(unit)
         self.finished.discard(unit)
         for other, loaded in self.loaded.items():
             if unit in loaded.relations.strong and other in self.running:
@@ -248,11 +260,15 @@ class FakeHost:
     def _below(self, root: str) -> Iterable[RootEntry]:
         return (RootEntry(p, "file") for p in sorted(self.files) if p.startswith(f"{root}/"))
 
+    def _mount_point(self, path: str) -> MountPoint:
+        up = any(u.endswith(".mount") and where(u) == path for u in self.running)
+        return MountPoint(path, mounted=True) if up else self.mount_points.get(path, MountPoint(path, "absent"))
+
     def _lazily(self, unit: str) -> None:
         """Read a native unit that nobody asked about before, as systemd does; a generated one needs the generators."""
         path = f"{self.directories.systemd}/{unit}"
         if unit not in self.loaded and path in self.files and self._unit_of(path) == unit:
-            self.loaded[unit] = self._load(path, unit, Peers({}, {}))
+            self.loaded[unit] = self._load(path, unit, Peers({}, {}, {}))
 
     def _unit(self, unit: str) -> UnitState:
         self._lazily(unit)

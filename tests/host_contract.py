@@ -30,13 +30,20 @@ from core_ops.reconcile.preflight import judge
 UNITS = "/etc/systemd/system"
 ROOT = "/etc/contract"
 CONFIG, STRAY = f"{ROOT}/app.conf", f"{ROOT}/below/stray.conf"
-PATHS = (CONFIG, *(f"{UNITS}/contract-{n}" for n in ("a.service", "b.service", "o.service", "t.timer")))
+MOUNT = "var-srv-my\\x2dcontract.mount"
+WHERE = "/var/srv/my-contract"
+PATHS = (
+    *(CONFIG, f"{UNITS}/{MOUNT}"),
+    *(f"{UNITS}/contract-{n}" for n in ("a.service", "b.service", "m.service", "o.service", "t.timer")),
+)
 NAMES = tuple(p.rpartition("/")[2] for p in PATHS[1:])
 TEXTS = {
     "contract-a.service": "[Service]\nEnvironmentFile=/etc/contract/app.conf\nExecStart=/bin/sleep inf\n"
     "[Install]\nWantedBy=multi-user.target\n",
     "contract-b.service": "[Unit]\nRequires=contract-a.service\nAfter=contract-a.service\n"
     "[Service]\nExecStart=/bin/sleep inf\n",
+    "contract-m.service": f"[Unit]\nRequiresMountsFor={WHERE}/x\n[Service]\nExecStart=/bin/sleep inf\n",
+    MOUNT: f"[Mount]\nWhat=/var/lib/contract\nWhere={WHERE}\nOptions=bind\n",
     "contract-o.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
     "contract-t.timer": "[Timer]\nOnCalendar=yearly\nUnit=contract-o.service\n[Install]\nWantedBy=timers.target\n",
 }
@@ -64,7 +71,8 @@ def _told(observed: Observed) -> dict[str, list[object]]:
     units: dict[str, list[object]] = {
         u.unit: [u.load, u.active, u.enabled == "enabled", u.needs_reload, u.result] for u in observed.units
     }
-    return files | units | roots
+    mounts: dict[str, list[object]] = {p.path: [p.mounted] for p in observed.mounts}
+    return files | units | roots | mounts
 
 
 def _examined(host: Host) -> list[object]:
@@ -89,7 +97,7 @@ def story(host: Host) -> list[object]:
     seen: list[object] = [_examined(host)]
 
     def look() -> Observed:
-        observed = host.observe(Subjects((*PATHS, STRAY), NAMES, roots=(ROOT,)))
+        observed = host.observe(Subjects((*PATHS, STRAY), NAMES, roots=(ROOT,), mount_points=(WHERE,)))
         seen.append(_told(observed))
         return observed
 
@@ -117,13 +125,18 @@ def story(host: Host) -> list[object]:
     host.carry_out(_job("stop", "contract-a.service"))  # takes b down, which requires it
     look()
     host.carry_out(_job("restart", "contract-b.service"))  # brings both up
+    host.carry_out(_job("start", "contract-m.service"))  # mounts what it needs
+    look()
+    host.carry_out(_job("stop", MOUNT))  # takes its user down
+    look()
+    host.carry_out(_job("restart", MOUNT, "contract-m.service"))
     now = {f.path: f for f in look().files}
     path = f"{UNITS}/contract-a.service"
     do(_write(path, TEXTS["contract-a.service"].encode() + b"# changed\n", now[path]))
     look()
     do(ReloadManager(NAMES))
     look()
-    host.carry_out(_job("stop", "contract-t.timer", "contract-b.service", "contract-a.service"))
+    host.carry_out(_job("stop", MOUNT, "contract-t.timer", "contract-b.service", "contract-a.service"))
     do(SetEnablement("disable", "contract-a.service", _OBJECT), *(RemoveFile(_OBJECT, p) for p in PATHS))
     do(ReloadManager(()))
     look()

@@ -79,6 +79,28 @@ def _wide(draw: st.DrawFn, files: Mapping[str, str]) -> Mapping[str, str]:
     }
 
 
+_NEEDS_A = "[Unit]\nRequires=a.service\nAfter=a.service\n"
+_NEEDS_MOUNT = "[Unit]\nRequiresMountsFor=/srv/d/x\n"
+_MAYBE_MOUNT = st.sampled_from(["", _NEEDS_MOUNT])
+
+
+def _mounts(draw: st.DrawFn) -> Mapping[str, str]:
+    """Perhaps a mount over the network, one below it, and an automount for the first."""
+    files: dict[str, str] = {}
+    install = draw(st.sampled_from(["", INSTALL]))
+    if draw(st.booleans()):
+        files["services/z/srv-d.mount"] = (
+            f"[Mount]\nWhat=h:/{draw(st.integers(1, 2))}\nWhere=/srv/d\nType=nfs\n{install}"
+        )
+        if draw(st.booleans()):
+            files["services/z/srv-d.automount"] = f"[Automount]\nWhere=/srv/d\n{draw(st.sampled_from(['', INSTALL]))}"
+        if draw(st.booleans()):
+            files["services/z/srv-d-e.mount"] = (
+                f"[Mount]\nWhat=/dev/{draw(st.integers(1, 2))}\nWhere=/srv/d/e\n{INSTALL}"
+            )
+    return files
+
+
 @st.composite
 def worlds(draw: st.DrawFn) -> Mapping[str, str]:
     """A small universe of services that share a network, a pod and an image, with configs, drop-ins, timers and paths."""
@@ -86,6 +108,7 @@ def worlds(draw: st.DrawFn) -> Mapping[str, str]:
         "services/z/z.network": f"[Network]\nLabel=v={draw(st.integers(0, 1))}\n",
         "services/z/p.pod": f"[Pod]\nLabel=v={draw(st.integers(0, 1))}\n{draw(st.sampled_from(['', INSTALL]))}",
         "services/z/i.image": f"[Image]\nImage=i:{draw(st.integers(1, 2))}\n",
+        **_mounts(draw),
         "services/z/z.slice": f"[Slice]\nMemoryMax={draw(st.integers(1, 2))}G\n",
     }
     for name in draw(st.sets(st.sampled_from("abc"), min_size=1)):
@@ -103,9 +126,7 @@ def worlds(draw: st.DrawFn) -> Mapping[str, str]:
         elif kind == "container":
             files[f"{base}/{name}.container"] = CONTAINER.format(image=image, more=more)
         elif kind == "service":
-            requires = (
-                draw(st.sampled_from(["", "[Unit]\nRequires=a.service\nAfter=a.service\n"])) if name != "a" else ""
-            )
+            requires = draw(st.sampled_from(["", _NEEDS_A, _NEEDS_MOUNT])) if name != "a" else draw(_MAYBE_MOUNT)
             own = more.replace("Network=z.network\n", "").replace("Volume=", "BindReadOnlyPaths=")
             files[f"{base}/{name}.service"] = requires + SERVICE.format(image=image, more=own)
         else:

@@ -3,6 +3,8 @@
 look (outlook) -> observe -> plan -> own, stage, void, carry out -> look again -> record
 """
 
+from typing import NamedTuple
+
 import msgspec
 
 from core_ops.errors import CoreOpsError, HostError, StateError
@@ -73,17 +75,16 @@ def converge(ports: Ports, goal: Goal, desired: Desired, remembered: Record) -> 
     try:
         _unblocked(planned)
         ports.reporter.report(events.Planned(planned))
-        remembered, failures, done = _carry_out(ports, planned, remembered)
+        carried = _carry_out(ports, planned, remembered)
     except CoreOpsError as error:
         _finish(ports, remembered, "", Result(planned, "failed", (), error.message))
         raise
-    if not failures:
-        failures = _looked_again(ports, planned, desired)
+    failures = carried.failures or _looked_again(ports, planned, desired)
     for failure in failures:
         ports.reporter.report(events.Failed(revision, failure))
-    outcome: Outcome = "converged" if not failures else "partially_applied" if done else "failed"
+    outcome: Outcome = "converged" if not failures else "partially_applied" if carried.changed else "failed"
     result = Result(planned, outcome, failures)
-    remembered = _partly(remembered, planned, failures) if failures else _applied(remembered, planned, desired)
+    remembered = _partly(carried, planned, failures) if failures else _applied(carried.record, planned, desired)
     _finish(ports, remembered, "" if failures else revision, result)
     return result
 
@@ -99,9 +100,19 @@ def _unblocked(planned: Plan) -> None:
         )
 
 
-def _carry_out(ports: Ports, planned: Plan, remembered: Record) -> tuple[Record, tuple[Failure, ...], bool]:
-    """Return the record as it was left, what failed, and whether anything was changed."""
-    revision = planned.source.revision
+class _Carried(NamedTuple):
+    """How a plan was carried out: the record as it was left, what failed, and whether anything was changed.
+
+    `held` says that something could not be stopped, so that no file was changed and what was stopped came back as it was.
+    """
+
+    record: Record
+    failures: tuple[Failure, ...]
+    changed: bool
+    held: bool
+
+
+def _carry_out(ports: Ports, planned: Plan, remembered: Record) -> _Carried:
     owned = msgspec.structs.replace(remembered.last, owned=planned.owned)
     remembered = msgspec.structs.replace(remembered, last=owned)
     ports.store.save(remembered)  # what is about to exist is owned before it exists
@@ -109,19 +120,39 @@ def _carry_out(ports: Ports, planned: Plan, remembered: Record) -> tuple[Record,
     voided = msgspec.structs.replace(owned, started=planned.started)
     remembered = msgspec.structs.replace(remembered, last=voided)
     ports.store.save(remembered)  # from here on the units that are touched count as started from nothing known
+    failures, stuck, changed = _all_batches(ports, planned)
+    if stuck:  # nothing was written, and what never stopped still runs from what it was started from
+        started = {*planned.started, *(s for s in owned.started if s.unit in stuck)}
+        kept = msgspec.structs.replace(voided, started=tuple(sorted(started)))
+        remembered = msgspec.structs.replace(remembered, last=kept)
+    return _Carried(remembered, failures, changed, held=bool(stuck))
+
+
+def _all_batches(ports: Ports, planned: Plan) -> tuple[tuple[Failure, ...], frozenset[str], bool]:
+    """Return what failed, which units could not be stopped, and whether anything was changed."""
     failures: tuple[Failure, ...] = ()
-    done = False
-    for batch in effects.batches(planned.effects):
-        if failures and not all(effects.brings_up(e) for e in batch):
+    stuck: frozenset[str] = frozenset()
+    changed = False
+    for planned_batch in effects.batches(planned.effects):
+        if failures and not all(effects.brings_up(e) for e in planned_batch):
             continue
-        failed = _one_batch(ports, batch)
+        batch = effects.put_back(planned_batch, planned.effects) if stuck else planned_batch
+        failed = _one_batch(ports, batch) if batch else ()
         failures += failed
-        names = {f.unit for f in failed}
-        for effect in batch:
-            if getattr(effect, "unit", None) not in names and not (failed and isinstance(effect, WriteFile)):
-                done = True
-                ports.reporter.report(events.Changed(revision, effect))
-    return remembered, failures, done
+        if failed and effects.stops(batch):
+            stuck |= {f.unit for f in failed}
+        done = _done(batch, failed)
+        changed |= bool(done)
+        for effect in done:
+            ports.reporter.report(events.Changed(planned.source.revision, effect))
+    return failures, stuck, changed
+
+
+def _done(batch: tuple[Effect, ...], failed: tuple[Failure, ...]) -> tuple[Effect, ...]:
+    names = {f.unit for f in failed}
+    return tuple(
+        e for e in batch if getattr(e, "unit", None) not in names and not (failed and isinstance(e, WriteFile))
+    )
 
 
 def _one_batch(ports: Ports, batch: tuple[Effect, ...]) -> tuple[Failure, ...]:
@@ -159,9 +190,10 @@ def _applied(remembered: Record, planned: Plan, desired: Desired) -> Record:
     return msgspec.structs.replace(remembered, last=last)
 
 
-def _partly(remembered: Record, planned: Plan, failures: tuple[Failure, ...]) -> Record:
+def _partly(carried: _Carried, planned: Plan, failures: tuple[Failure, ...]) -> Record:
     """Remember which units did start: a broken one must not make its neighbours restart at every run."""
-    if any(not f.unit for f in failures):
+    remembered = carried.record
+    if carried.held or any(not f.unit for f in failures):
         return remembered  # files are missing, so nothing is known to run from its inputs
     failed = {f.unit for f in failures}
     started = tuple(s for s in planned.started_after if s.unit not in failed)

@@ -8,7 +8,7 @@ from core_ops import __version__
 from core_ops.enrol import Enrolment, begun, pin_of, without_secrets
 from core_ops.errors import HostError, SettingsError
 from core_ops.examiner import examine
-from core_ops.host import accounts, directory, files, roots, systemd, trust
+from core_ops.host import accounts, directory, files, mountinfo, roots, systemd, trust
 from core_ops.host.git import GitStore
 from core_ops.host.journal import Journal
 from core_ops.host.signatures import prove
@@ -35,6 +35,7 @@ from core_ops.reconcile.model import (
     WriteFile,
 )
 from core_ops.reconcile.model import Source as Origin
+from core_ops.reconcile.mountpoints import advice
 from core_ops.reconcile.pin import Pin, Trust
 from core_ops.reconcile.preflight import Examination
 from core_ops.reconcile.record import Controller, Record
@@ -57,6 +58,7 @@ class LocalHost:
             systemd.observe(subjects.units, subjects.closely, self._unit_directories),
             accounts.observe(subjects.users, subjects.groups, seen),
             tuple(roots.observe(r) for r in subjects.roots),
+            mountinfo.observe(subjects.mount_points),
         )
 
     def examine(self, desired: Desired, sealed: str) -> Examination:
@@ -113,7 +115,7 @@ class LocalHost:
 def _jobs(verb: str, jobs: tuple[UnitJob, ...]) -> tuple[Failure, ...]:
     objects = {j.unit: j.object for j in jobs}
     refused = systemd.job(verb, tuple(objects))
-    return tuple(Failure(objects[u], u, "applying", f"{verb}: {said}") for u, said in refused.items())
+    return tuple(Failure(objects[u], u, "applying", f"{verb}: {said}{advice(verb, u)}") for u, said in refused.items())
 
 
 class SignatureProver:

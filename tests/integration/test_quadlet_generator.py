@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,7 +67,22 @@ class Generator:
             for key in keys
             for word in text.words("Unit", key)
         )
-        return Outcome(units, _between(edges, units), frozenset(_REJECTED.findall(done.stderr)))
+        both = (*edges, *_mount_edges(texts, directory))
+        return Outcome(units, _between(both, units), frozenset(_REJECTED.findall(done.stderr)))
+
+
+def _mount_edges(texts: Mapping[str, UnitText], directory: Path) -> Iterator[tuple[str, str, str]]:
+    """What systemd adds for the paths that the generator wrote down, with its own word on which path a mount is for."""
+    for mount in sorted(directory.glob("*.mount")):
+        unescape = ("systemd-escape", "--unescape", "--path", mount.stem)
+        where = Path(subprocess.run(unescape, capture_output=True, text=True, check=True).stdout.rstrip("\n"))
+        for unit, text in texts.items():
+            required = {*text.words("Unit", "RequiresMountsFor"), *text.words("Service", "WorkingDirectory")}
+            wanted = text.words("Unit", "WantsMountsFor")
+            if any(where in (Path(p), *Path(p).parents) for p in required):
+                yield from ((what, unit, mount.name) for what in ("after", "strong", "wants"))
+            if any(where in (Path(p), *Path(p).parents) for p in wanted):
+                yield from ((what, unit, mount.name) for what in ("after", "wants"))
 
 
 def _is_native(path: Path) -> bool:
@@ -82,7 +97,7 @@ def _generated(stdout: str) -> Iterator[tuple[str, UnitText]]:
         yield unit, text
 
 
-def _between(edges: Iterator[tuple[str, str, str]], units: Mapping[str, str]) -> frozenset[tuple[str, str, str]]:
+def _between(edges: Iterable[tuple[str, str, str]], units: Mapping[str, str]) -> frozenset[tuple[str, str, str]]:
     known = set(units.values())
     return frozenset((what, one, other) for what, one, other in edges if one != other and {one, other} <= known)
 
@@ -98,7 +113,10 @@ def predicted(directory: Path) -> Outcome:
         return Outcome({}, frozenset(), frozenset(places))
     nodes = build(desired).nodes
     units = {n.item.path.rpartition("/")[2]: unit for unit, n in nodes.items()}
-    edges = ((what, unit, other) for unit, n in nodes.items() for what in KEYS for other in getattr(n.relations, what))
+    generated = {unit: n for unit, n in nodes.items() if not n.native}  # of native units the generator says nothing
+    edges = (
+        (what, unit, other) for unit, n in generated.items() for what in KEYS for other in getattr(n.relations, what)
+    )
     return Outcome(units, _between(edges, units), frozenset())
 
 

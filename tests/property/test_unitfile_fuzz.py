@@ -146,7 +146,7 @@ def looked_at(name: UnitName, content: bytes) -> bool:
     assert differences(text, again) == ()
     assert all(f.message and f.hint for f in faults(name, text, name.file_name))
     references(name, text)
-    relations(name, text, runtime_unit(name, text), Peers({}, {}))
+    relations(name, text, runtime_unit(name, text), Peers({}, {}, {}))
     effective(layer(text))
     assert all(path.startswith("/") for path in host_paths(text))
     return True
@@ -249,7 +249,7 @@ def timed(content: bytes) -> dict[str, float]:
         spend("differences", lambda: differences(text, text))
         spend("paths", lambda: host_paths(text))
         spend("references", lambda: (references(name, text), tuple(faults(name, text, "x"))))
-        spend("relations", lambda: relations(name, text, "x.service", Peers({}, {})))
+        spend("relations", lambda: relations(name, text, "x.service", Peers({}, {}, {})))
     return spent
 
 

@@ -38,6 +38,8 @@ _SHOW_TIMEOUT_S = 60.0
 _JOB_TIMEOUT_S = 900.0  # a first start may pull an image; systemd's own TimeoutStartSec= ends a unit long before
 _RELOAD_TIMEOUT_S = 180.0
 _JOB_FAILED = re.compile(r"^(?:A dependency job|Job) for (\S+) (.+?)\.?$", re.MULTILINE)
+_UNNAMED = "Job failed."  # systemctl's word for a mount, a socket or anything else that is no service
+_GOING = ("active", "reloading", "activating", "deactivating")
 _START_LIMIT = "attempted too often"
 _REFUSED = re.compile(r"^Failed to \S+ (\S+): (.+)$", re.MULTILINE)
 
@@ -221,11 +223,23 @@ def _job(verb: str, units: tuple[str, ...]) -> dict[str, str]:
         return {}
     said = dict(_JOB_FAILED.findall(done.stderr)) | dict(_REFUSED.findall(done.stderr))
     failures = {u: said[u] for u in units if u in said}
+    if _UNNAMED in done.stderr:
+        failures |= _unnamed(verb, tuple(u for u in units if u not in failures and not u.endswith(".service")))
     if failures:
-        return failures
+        return {u: failures[u] for u in units if u in failures}
     if verb == "stop" and len(units) == 1 and "not loaded" in done.stderr:
         return {}
     return {units[0]: done.stderr.strip().splitlines()[0] if done.stderr.strip() else f"exit status {done.status}"}
+
+
+def _unnamed(verb: str, units: tuple[str, ...]) -> dict[str, str]:
+    """Return the units that are not as the job would have left them, with systemd's word for the result."""
+
+    def bad(state: UnitState) -> bool:
+        up = state.active in _GOING
+        return up if verb == "stop" else not up or state.result != "success"
+
+    return {s.unit: f"failed ({s.result})" for s in _shown(units).values() if bad(s)}
 
 
 def enablement(verb: str, unit: str) -> str:

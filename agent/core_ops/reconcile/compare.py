@@ -8,9 +8,11 @@ from typing import Literal
 
 import msgspec
 
+from core_ops.reconcile.escape import where
 from core_ops.reconcile.exclusive import Undeclared, undeclared
 from core_ops.reconcile.graph import Graph, Node
 from core_ops.reconcile.model import Accounts, Desired, FileState, Item, LastApplied, Observed, Owned, UnitState, Value
+from core_ops.reconcile.mountstops import remounted, with_mounts
 from core_ops.reconcile.ownership import as_asked, names
 
 UP = frozenset({"active", "reloading", "activating", "refreshing"})
@@ -18,7 +20,7 @@ ENABLED = frozenset({"enabled", "enabled-runtime"})
 
 
 class Subjects(Value, frozen=True):
-    """What has to be looked at on the host: paths and units, names of users and groups, and exclusive roots, all sorted.
+    """What has to be looked at on the host, sorted: paths, units, users and groups, exclusive roots, and mount points.
 
     `closely` are units of which everything is wanted, also while they are simply up.
     """
@@ -28,6 +30,7 @@ class Subjects(Value, frozen=True):
     users: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()
+    mount_points: tuple[str, ...] = ()
     closely: frozenset[str] = frozenset()
 
 
@@ -54,7 +57,7 @@ class UnitChange(Value, frozen=True):
     """One desired unit: what systemd says of it and which jobs it needs.
 
     `stop` is carried out while the old definition is still on disk; `job` afterwards. `left` says why a unit that runs from
-    older inputs is not touched.
+    older inputs is not touched, `obstacle` what on the host forbids a mount, `note` what its author may want to know.
     """
 
     node: Node
@@ -65,6 +68,8 @@ class UnitChange(Value, frozen=True):
     enablement: Literal["", "reenable", "disable"]
     stale: Literal["", "unknown", "older"]
     left: str = ""
+    obstacle: str = ""
+    note: str = ""
 
     @property
     def acts(self) -> bool:
@@ -98,6 +103,7 @@ def subjects(desired: Desired, last: LastApplied) -> Subjects:
         users=tuple(sorted(users)),
         groups=tuple(sorted(groups)),
         roots=tuple(sorted(desired.exclusive)),
+        mount_points=tuple(sorted({where(u) for u in units if u.endswith(".mount")})),
     )
 
 
@@ -126,10 +132,12 @@ def compare(
     stray = undeclared(desired, gone, observed.roots)
     redefined, touched = _touched(graph, files, gone, stray)
     started = {s.unit: s.inputs for s in last.started}
-    stopping = graph.strong_dependents(redefined)
     up = {unit for unit, state in states.items() if state.active in UP}
-    kept = {u for u, n in graph.nodes.items() if u not in touched | stopping and started.get(u) == n.inputs}
-    stopping = graph.strong_dependents(redefined | _emptied(graph, before_graph or graph, up, up & kept))
+    fresh = {u for u, n in graph.nodes.items() if u not in touched and started.get(u) == n.inputs}
+    redefined |= remounted(graph, before_graph or graph, up - fresh, frozenset(o.unit for o in gone) & up)
+    stopping = with_mounts(graph, graph.strong_dependents(redefined), up)
+    emptied = _emptied(graph, before_graph or graph, up, up & (fresh - stopping))
+    stopping = with_mounts(graph, graph.strong_dependents(redefined | emptied), up)
     units = {
         unit: _unit(
             node,

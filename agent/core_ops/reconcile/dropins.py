@@ -11,6 +11,7 @@ from core_ops.reconcile.claims import Claims
 from core_ops.reconcile.kinds import KINDS, UnitName, dropin_targets
 from core_ops.reconcile.layout import DropInSource, HostTree, ServiceTree
 from core_ops.reconcile.model import Directories, Finding, Item, Obj
+from core_ops.reconcile.mounts import unsupported
 from core_ops.reconcile.unitfile import UnitText, parse
 
 BASE_PREFIX, HOST_PREFIX = "10-base", "20-host"
@@ -52,6 +53,7 @@ class DropIns:
             elif dropin.unit not in reached and dropin.unit not in KINDS:
                 claims.refuse(_orphan(dropin))
             else:
+                claims.findings.extend(() if dropin.unit.endswith(".mount") else unsupported(text))
                 name = f"{dropin.unit}.d/{prefix}-{dropin.name}"
                 path = directories.unit_path(name, KINDS[dropin.unit.rpartition(".")[2]].form)
                 if claims.claim(path, dropin.path):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from core_ops.reconcile.compare import converged
 from core_ops.reconcile.exclusive import undeclared
 from core_ops.reconcile.model import Desired, Failure, Observed, Plan, UnitState
+from core_ops.reconcile.mountpoints import unmounted
 from core_ops.reconcile.ownership import as_asked
 
 
@@ -57,7 +58,7 @@ def _units(plan: Plan, desired: Desired, observed: Observed, restless: frozenset
     objects = {i.unit: i.object for i in desired.items if i.object.resource_type != "dropin"}
     for unit in plan.expect:
         state = states.get(unit, UnitState(unit))
-        if detail := _wrong(state, restarted=unit in restless):
+        if detail := _wrong(state, restarted=unit in restless) or unmounted(state, observed):
             yield Failure(objects.get(unit), unit, "verifying", detail)
 
 

@@ -105,6 +105,7 @@ SINGLES = _names(
     HealthStartupSuccess HealthStartupTimeout HealthTimeout HealthLogDestination HealthMaxLogCount HealthMaxLogSize
     DisableDNS Driver IPAMDriver IPv6 Internal Copy Device TLSVerify AuthFile AllTags Arch OS Variant Creds DecryptionKey
     CertDir File ForceRM Target SetWorkingDirectory ExitCodePropagation KubeDownForce
+    What Where SloppyOptions LazyUnmount ReadWriteOnly ForceUnmount TimeoutIdleSec ExtraOptions CreateMountpoint
     """
 )
 
@@ -130,8 +131,10 @@ _COMMANDS = frozenset(key for key in LISTS if key.startswith("Exec") and not key
 _ASSIGNMENTS = frozenset({"Environment", "UnsetEnvironment"})
 
 
-def adding(key: str) -> Adding:
-    """Return how lines of a setting add up."""
+def adding(key: str, section: str = "") -> Adding:
+    """Return how lines of a setting add up; `section` matters where two have a setting of one name."""
+    if (section, key) == ("Mount", "Options"):
+        return "text"
     if key in LISTS or key.startswith(_CHECKS):
         return "list"
     if key in DEPENDENCIES or key in _MOUNTS:

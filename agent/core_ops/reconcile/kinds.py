@@ -13,6 +13,8 @@ from core_ops.reconcile.model import ResourceType, Value
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 UNIT_STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.-]*(@[A-Za-z0-9:_.-]*)?\Z")
+# A path in systemd's spelling; a first dot is always escaped, and `-` is the root.
+MOUNT_STEM = re.compile(r"(-|(?:[A-Za-z0-9:_]|\\x[0-9a-f]{2})(?:[A-Za-z0-9:_.-]|\\x[0-9a-f]{2})*)\Z")
 NAME_LIMIT = 200  # file names end at 255 bytes; a prefix, a suffix and a temporary name must still fit
 
 # Units that belong to the system or to this agent: replacing one could lock everybody out.
@@ -68,6 +70,8 @@ KINDS: dict[str, Kind] = {
     "target": Kind("target", "systemd", "", ".target"),
     "path": Kind("path", "systemd", "Path", ".path"),
     "slice": Kind("slice", "systemd", "", ".slice"),
+    "mount": Kind("mount", "systemd", "Mount", ".mount"),
+    "automount": Kind("automount", "systemd", "Automount", ".automount"),
 }
 
 
@@ -86,7 +90,8 @@ class UnitName(Value, frozen=True):
 def unit_name(file_name: str) -> UnitName | None:
     """Return the parts of a unit file's name, or None when it is no kind that can be deployed."""
     stem, dot, suffix = file_name.rpartition(".")
-    if not dot or suffix not in KINDS or not UNIT_STEM.match(stem):
+    rule = MOUNT_STEM if suffix in {"mount", "automount"} else UNIT_STEM
+    if not dot or suffix not in KINDS or not rule.match(stem):
         return None
     return UnitName(stem, suffix)
 

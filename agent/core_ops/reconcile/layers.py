@@ -68,7 +68,7 @@ def effective(unit: tuple[Layer, ...]) -> tuple[Line, ...]:
     live: dict[int, Line] = {}
     standing: dict[tuple[str, str], list[int]] = {}  # by what one empty line takes back
     for number, line in enumerate(_lines(unit)):
-        kind = adding(line.key)
+        kind = adding(line.key, line.section)
         group = standing.setdefault((line.section, family(line.key)), [])
         if kind == "dependency" and not line.value:
             continue

@@ -17,6 +17,7 @@ from core_ops.reconcile.manifest import (
     service_manifest,
 )
 from core_ops.reconcile.model import Finding, TreeFile, Value
+from core_ops.reconcile.mounts import hides_system
 
 _TYPED = ("quadlet", "systemd", "config")
 RESERVED_NAMES = ("overrides", *_TYPED)
@@ -167,10 +168,11 @@ class _Reader:
             building.units.append(UnitSource(name, file.path, file.content))
 
     def _unit_name_fits(self, file: TreeFile, form: str, name: str) -> bool:
-        if unit_name(name) is None or len(name) > NAME_LIMIT:
+        parsed = unit_name(name)
+        if parsed is None or len(name) > NAME_LIMIT:
             message, hint = misnamed(name)
             self._refuse(file, "WrongKind", message, MISPLACED.get(name, hint))
-        elif reserved(name):
+        elif reserved(name) or hides_system(parsed):
             self._refuse(file, "ReservedName", f"“{name}” belongs to the system or to CoreOps", "choose another name")
         else:
             return self._form_fits(file, form, name.rpartition(".")[2])

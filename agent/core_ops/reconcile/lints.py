@@ -21,6 +21,7 @@ _MOUNTS = ("RequiresMountsFor", "WantsMountsFor")
 # Kinds that come up only when something names them; slices, say, come up with what is in them.
 _NAMED_TO_START = frozenset(
     {"container", "network", "volume", "pod", "kube", "image", "build", "service", "socket", "timer", "path"}
+    | {"mount", "automount"}
 )
 
 

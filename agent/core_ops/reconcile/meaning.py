@@ -60,7 +60,7 @@ def _lines(text: UnitText) -> dict[_Key, list[str]]:
         lines = found.setdefault(place, [])
         group = kin.setdefault((a.section, family(a.key)), {})
         group[place] = None
-        if not a.value and adding(a.key) == "list":
+        if not a.value and adding(a.key, a.section) == "list":
             for other in group:
                 found[other].clear()
             group.clear()
@@ -72,7 +72,7 @@ def _lines(text: UnitText) -> dict[_Key, list[str]]:
 
 def _said(place: _Key, lines: list[str]) -> tuple[str, ...]:
     section, key = place
-    match adding(key):
+    match adding(key, section):
         case "text":
             return tuple(line for line in lines[-1:] if line)
         case "single":
@@ -90,7 +90,7 @@ def _said(place: _Key, lines: list[str]) -> tuple[str, ...]:
 def _compared(place: _Key, values: tuple[str, ...]) -> tuple[object, ...]:
     """Return values as they are compared: a command is its words, however they are written."""
     how = reading(*place)
-    if how is None or (how != "command" and adding(place[1]) in {"list", "dependency"}):
+    if how is None or (how != "command" and adding(place[1], place[0]) in {"list", "dependency"}):
         return values
     return tuple(split(value, how).words for value in values)
 

@@ -93,7 +93,7 @@ class Source(Value, frozen=True):
 # --- desired state --------------------------------------------------------------------------------------------------
 
 QuadletType = Literal["container", "volume", "network", "pod", "kube", "image", "build"]
-NativeType = Literal["service", "timer", "socket", "target", "path", "slice"]
+NativeType = Literal["service", "timer", "socket", "target", "path", "slice", "mount", "automount"]
 ResourceType = Literal[QuadletType, NativeType, "dropin", "config"]
 
 QUADLET_TYPES: frozenset[str] = frozenset(get_args(QuadletType))
@@ -231,6 +231,24 @@ class UnitState(Value, frozen=True):
         return not self.has_job and self.active not in {"activating", "deactivating", "reloading"}
 
 
+MountPointKind = Literal["unseen", "absent", "directory", "file", "link", "other"]
+
+
+class MountPoint(Value, frozen=True):
+    """What stands where something is mounted, or should be.
+
+    `mounted` says whether a file system is there, the trigger of an automount aside. `kind` is that of the path itself, or of
+    the first thing on the way to it that is no directory, which `at` names then. It is `unseen` where something is mounted, and
+    where a look could hang or mount something. `empty` says that a directory holds nothing.
+    """
+
+    path: str
+    kind: MountPointKind = "unseen"
+    mounted: bool = False
+    at: str = ""
+    empty: bool = True
+
+
 class Observed(Value, frozen=True):
     """One look at the host, at the paths and units that desired or owned state names."""
 
@@ -238,6 +256,7 @@ class Observed(Value, frozen=True):
     units: tuple[UnitState, ...]
     accounts: Accounts = Accounts()
     roots: tuple[RootState, ...] = ()
+    mounts: tuple[MountPoint, ...] = ()
 
 
 class Started(Value, frozen=True, order=True):

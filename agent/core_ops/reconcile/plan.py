@@ -25,6 +25,7 @@ from core_ops.reconcile.model import (
     Started,
     UnitState,
 )
+from core_ops.reconcile.mountpoints import with_mount_points
 
 DIFF_LIMIT_BYTES = 64 * 1024  # a longer file is summed up: nobody reads such a diff, and it may be data
 
@@ -33,7 +34,7 @@ def plan(desired: Desired, last: LastApplied, observed: Observed) -> Plan:
     """Return what has to be done so that a host becomes what it should be, and why."""
     graph = build(desired)
     before = build(last.desired) if last.desired and last.desired != desired else None
-    found = compare(desired, graph, before, last, observed)
+    found = with_mount_points(compare(desired, graph, before, last, observed), graph, last, observed)
     entries = (
         *_ordered(_entries(desired, graph, found), graph),
         *_removals(found),
@@ -75,6 +76,8 @@ def _entries(desired: Desired, graph: Graph, found: Comparison) -> Iterator[Entr
         unit = found.units.get(item.unit) if item.object.resource_type != "dropin" else None
         if change.kind == "blocked":
             yield _blocked(change)
+        elif unit is not None and unit.obstacle:
+            yield Entry(item.object, "blocked", (Cause("blocked_prerequisite", unit.obstacle),))
         elif change.kind == "write":
             yield _written(change, unit, graph)
         elif unit is not None and (unit.acts or unit.left):
@@ -171,13 +174,16 @@ def _steps(unit: UnitChange) -> tuple[str, ...]:
 
 
 def _notes(unit: UnitChange | None, graph: Graph) -> tuple[str, ...]:
-    if unit is None or unit.node.wanted or unit.node.template:
+    if unit is None:
         return ()
+    own = (unit.note,) if unit.note else ()
+    if unit.node.wanted or unit.node.template:
+        return own
     name = unit.node.unit
     activators = [n.unit for n in graph.nodes.values() if name in n.relations.activates]
     if activators:
-        return (f"{' and '.join(activators)} starts it when it is time",)
-    return (f"nothing starts {name}: it has no [Install] section",)
+        return (*own, f"{' and '.join(activators)} starts it when it is time")
+    return (*own, f"nothing starts {name}: it has no [Install] section")
 
 
 def _requires(node: Node, graph: Graph) -> tuple[Obj, ...]:

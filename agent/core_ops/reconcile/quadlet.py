@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import astuple
 
+from core_ops.reconcile.escape import where
 from core_ops.reconcile.kinds import KINDS, UnitName
 from core_ops.reconcile.model import Value
+from core_ops.reconcile.mountneeds import mount_needs
 from core_ops.reconcile.quoting import SPECIAL, split, unquoted
 from core_ops.reconcile.references import needed, pod_of
 from core_ops.reconcile.unitfile import UnitText
@@ -39,11 +41,13 @@ class Relations(Value, frozen=True):
 class Peers(Value, frozen=True):
     """What a unit has to know of the other files of its host.
 
-    `units` maps a unit file's name to its runtime unit, `members` a pod's file name to the units it starts with itself.
+    `units` maps a unit file's name to its runtime unit, `members` a pod's file name to the units it starts with itself,
+    `mounts` a path to the unit that mounts it.
     """
 
     units: dict[str, str]
     members: dict[str, tuple[str, ...]]
+    mounts: dict[str, str]
 
 
 def peers(files: Iterable[tuple[UnitName, UnitText, str]]) -> Peers:
@@ -55,7 +59,8 @@ def peers(files: Iterable[tuple[UnitName, UnitText, str]]) -> Peers:
         pod = pod_of(name, text)
         if pod and _starts_with_pod(text):
             members.setdefault(pod.file_name, []).append(unit)
-    return Peers(units, {pod: tuple(started) for pod, started in members.items()})
+    started = {pod: tuple(found) for pod, found in members.items()}
+    return Peers(units, started, {where(unit): unit for name, unit in units.items() if name.endswith(".mount")})
 
 
 def _starts_with_pod(text: UnitText) -> bool:
@@ -82,7 +87,8 @@ def runtime_unit(name: UnitName, text: UnitText) -> str:
 def relations(name: UnitName, text: UnitText, unit: str, known: Peers) -> Relations:
     """Return how this unit relates to others, with every name turned into the unit systemd knows.
 
-    A container is bound to its pod, which starts before it and starts it too. Quadlet files named in a Quadlet file's [Unit]
+    A container is bound to its pod, which starts before it and starts it too. A unit is bound to the mounts of the paths it
+    needs. Quadlet files named in a Quadlet file's [Unit]
     mean their units, as in Podman after 5.4; before that systemd ignored them, and reading them costs a restart too many.
 
     Args:
@@ -102,11 +108,12 @@ def relations(name: UnitName, text: UnitText, unit: str, known: Peers) -> Relati
     holds = tuple(known.units.get(r.file_name, r.file_name) for r in used)
     members = known.members.get(name.file_name, ())
     activates = tuple(u for u in _activates(name, text) if u != unit)
+    mounts = mount_needs(name, text, known.mounts)
     relation = Relations(
-        after=holds + named("After"),
+        after=(*holds, *named("After"), *mounts.strong, *mounts.wants),
         before=(*members, *named("Before"), *activates),  # systemd.timer(5), .socket(5), .path(5): implicit Before=
-        strong=holds + named(*_STRONG),
-        wants=(*members, *holds, *named("Wants", "Requires", "BindsTo", "Upholds")),
+        strong=(*holds, *named(*_STRONG), *mounts.strong),
+        wants=(*members, *holds, *named("Wants", "Requires", "BindsTo", "Upholds"), *mounts.strong, *mounts.wants),
         activates=activates,
     )
     return Relations(*(_others(unit, names) for names in astuple(relation)))
@@ -122,6 +129,8 @@ def _activates(name: UnitName, text: UnitText) -> tuple[str, ...]:
             return (text.last("Socket", "Service") or f"{name.stem}.service",)
         case "path":
             return (text.last("Path", "Unit") or f"{name.stem}.service",)
+        case "automount":
+            return (f"{name.stem}.mount",)
         case _:
             return ()
 

@@ -109,16 +109,38 @@ def _options(mount: str) -> tuple[tuple[str, str], ...]:
     return tuple((key, value) for part in (rows[0] if rows else []) for key, _, value in [part.partition("=")])
 
 
-def _mounted(mount: str, line: Assignment) -> Reference | None:
+def _source(mount: str) -> str:
+    """Return what a mount takes its content from, or nothing where the generator does not look."""
     options = _options(mount)
     source = next((value for key, value in reversed(options) if key in {"source", "src"}), "")
-    if (
-        dict(options).get("type") not in _MOUNTED
-        or source.startswith(_PATH)
-        or not source.endswith((".volume", ".image"))
-    ):
+    return source if dict(options).get("type") in _MOUNTED else ""
+
+
+def _mounted(mount: str, line: Assignment) -> Reference | None:
+    source = _source(mount)
+    if source.startswith(_PATH) or not source.endswith((".volume", ".image")):
         return None
     return Reference(source, line.path, line.line)
+
+
+def host_sources(name: UnitName, text: UnitText) -> tuple[str, ...]:
+    """Return the absolute paths of the host that the generator writes `RequiresMountsFor=` or `WorkingDirectory=` for.
+
+    Source:
+        Podman 5.4's generator: what begins with a slash in `Volume=` and `Mount=`; the directory of `File=` or `Yaml=` when
+        `SetWorkingDirectory=` says `file` or `yaml`. Paths with a specifier in front are left alone.
+    """
+    section = KINDS[name.suffix].section
+    found: list[str] = []
+    if name.suffix in {"container", "pod", "build"}:
+        heads = (a.value.partition(":") for a in text.effective(section, "Volume"))
+        found += (head for head, colon, _ in heads if colon)
+    if name.suffix == "container":
+        found += (_source(m) for a in text.effective(section, "Mount") for m in _mounts(a))
+    for suffix, key in (("build", "File"), ("kube", "Yaml")):
+        if name.suffix == suffix and text.last(section, "SetWorkingDirectory").lower() == key.lower():
+            found.append(text.last(section, key).rpartition("/")[0])
+    return tuple(path for path in found if path.startswith("/"))
 
 
 def references(name: UnitName, text: UnitText) -> tuple[Reference, ...]:

@@ -13,6 +13,8 @@ from core_ops.reconcile.graph import Graph, build
 from core_ops.reconcile.kinds import KINDS, UnitName, unit_name
 from core_ops.reconcile.layout import HostTree, Layout, ServiceTree, UnitSource
 from core_ops.reconcile.model import Desired, Directories, Finding, Item, Obj, Source, Value
+from core_ops.reconcile.mounts import automounts, unsupported
+from core_ops.reconcile.mounts import faults as mount_faults
 from core_ops.reconcile.quadlet import runtime_unit
 from core_ops.reconcile.references import faults, references
 from core_ops.reconcile.roots import exclusive_roots
@@ -121,6 +123,7 @@ class _Renderer:
         items += self._dropins.items(runtime, self._directories, self.claims)
         items += config_items(self._services, self._host, self._directories, self.claims)
         self._dangling(units)
+        self.claims.findings.extend(automounts({n: (p.name, p.text, p.source.path) for n, p in units.items()}))
         return items
 
     def exclusive(self) -> tuple[str, ...]:
@@ -132,8 +135,10 @@ class _Renderer:
         if name is None or isinstance(text, tuple):
             self.claims.findings.extend(text if isinstance(text, tuple) else ())
             return None
+        if name.suffix != "mount":
+            self.claims.findings.extend(unsupported(text))
         text = layered((text, *self._dropins.texts(name)))
-        self.claims.findings.extend(faults(name, text, source.path))
+        self.claims.findings.extend((*faults(name, text, source.path), *mount_faults(name, text, source.path)))
         unit = runtime_unit(name, text)
         free = self.claims.claim(self._directories.unit_path(name.file_name, KINDS[name.suffix].form), source.path)
         return _Parsed(name, source, text, unit) if free and self.claims.claim(unit, source.path) else None

@@ -23,6 +23,7 @@ REFUSALS: Mapping[str, str] = {
     "MissingHost": "There is no such host in the repository.",
     "MissingService": "A service is named that does not exist, or that the host does not select.",
     "OrphanDropIn": "A drop-in is for a unit that no selected service has.",
+    "MountStem": "A mount or automount is not named after the path it is for, or a host moves it.",
     "Oversize": "A file is larger than 1 MiB.",
     "ReservedName": "A name belongs to the system, to CoreOps or to the layout.",
     "ServiceManifestParse": "service.yaml or service.toml is not understood, or there are both.",
