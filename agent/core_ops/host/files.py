@@ -157,25 +157,45 @@ def remove(effect: RemoveFile, keep: frozenset[str]) -> None:
         HostError: the kernel refuses. A file that is gone already is no failure.
     """
     with _directory(effect.path, create=False) as (directory, name), _attempt("remove", effect.path):
-        if directory < 0:
-            return
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=directory)
-        os.fsync(directory)
-    parent = effect.path.rpartition("/")[0]
-    while parent and parent not in keep:
+        if directory >= 0:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=directory)
+            os.fsync(directory)
+    with _attempt("remove the directory of", effect.path):
+        _remove_empty(effect.path.rpartition("/")[0], keep)
+
+
+def _remove_empty(directory: str, keep: frozenset[str]) -> None:
+    """Remove a directory and those above while they are empty, durably: once its last file is forgotten nobody comes back."""
+    removed = False
+    while directory and directory not in keep:
         try:
-            os.rmdir(parent)
+            os.rmdir(directory)
+            removed = True
+        except FileNotFoundError:
+            pass  # an earlier run was cut between this one and the one above
         except OSError:
-            return  # not empty, or not ours to remove
-        parent = parent.rpartition("/")[0]
+            break  # not empty, or not ours to remove
+        directory = directory.rpartition("/")[0]
+    if removed:
+        _keep_names(directory or "/")
+
+
+def _keep_names(directory: str) -> None:
+    """Make what was done to the names in a directory outlast a power cut."""
+    descriptor = os.open(directory, _DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sweep(path: str) -> None:
-    """Remove the temporary file that a failed or killed run may have left beside a path."""
+    """Remove the temporary file that a failed or killed run may have left beside a path, so that it does not come back."""
     head, _, name = path.rpartition("/")
     with contextlib.suppress(OSError):
         os.unlink(f"{head}/{temporary_name(name)}")
+        _keep_names(head)
 
 
 @contextlib.contextmanager
@@ -203,11 +223,14 @@ def _step(directory: int, name: str, *, create: bool) -> int:
     except FileNotFoundError:
         if not create:
             return -1
-    os.mkdir(name, 0o755, dir_fd=directory)
-    made = os.open(name, _DIRECTORY, dir_fd=directory)
-    os.fchmod(made, 0o755)  # whatever the umask: systemd and others must be able to look inside
+    # Whatever the umask, systemd and others must be able to look inside; a mode set afterwards could be lost in a cut.
+    mask = os.umask(0o022)
+    try:
+        os.mkdir(name, 0o755, dir_fd=directory)
+    finally:
+        os.umask(mask)
     os.fsync(directory)
-    return made
+    return os.open(name, _DIRECTORY, dir_fd=directory)
 
 
 @contextlib.contextmanager
