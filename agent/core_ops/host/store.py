@@ -206,10 +206,10 @@ class Store:
         self._written.pop(path, None)
 
     def _write(self, path: Path, content: bytes) -> None:
-        if self._written.get(path) == content and path.exists():
-            return
         temporary = _temporary(path)
         try:
+            if self._written.get(path) == content and path.exists():
+                return
             _make_directory(path.parent, 0o755 if path.parent == self._directory else 0o700)
             _replace(temporary, path, content, 0o644 if path == self._status else 0o600)
         except OSError as error:
