@@ -177,7 +177,11 @@ class Host:
                 counts[call] = counts.get(call, 0) + 1
                 if str(self._top) in line:
                     about = _CONTENT.sub("", match["arguments"]) if call in {"read", "write"} else match["arguments"]
-                    yield Point(call, counts[call], _FACTS.sub("", about).replace(str(self._top), ""))
+                    yield Point(
+                        call,
+                        counts[call],
+                        _FACTS.sub("", about).replace(str(self._top), "").replace(str(self._top.parent), ""),
+                    )
 
     def _source(self, files: dict[str, str]) -> None:
         shutil.rmtree(self._top / "source", ignore_errors=True)

@@ -73,7 +73,7 @@ def swept() -> Iterator[Swept]:
         tempfile.TemporaryDirectory(dir="/dev/shm") as memory,
         ExitStack() as stack,
     ):  # a real file system, and a fast one
-        hosts = [stack.enter_context(Host(Path(memory) / str(n))) for n in range(WORKERS)]
+        hosts = [stack.enter_context(Host(Path(memory) / str(n) / "host")) for n in range(WORKERS)]
         for host in hosts:
             host.begin()
         before = hosts[0].held()
