@@ -23,7 +23,9 @@ PLAN = ("core-ops", "plan", "--exit-code", "--source-repo=/srv/source", "--host=
 UNIT = """\
 [Service]
 Environment=OWN={number}
-EnvironmentFile=/etc/{name}/app.conf
+EnvironmentFile=/etc/{name}/a.conf
+EnvironmentFile=/etc/{name}/b.conf
+EnvironmentFile=/etc/{name}/c.conf
 ExecStart=/bin/sleep inf
 
 [Install]
@@ -32,7 +34,7 @@ WantedBy=multi-user.target
 ENVIRONMENTS = """\
 for unit in "$@"; do
     pid=$(systemctl show -P MainPID "$unit.service")
-    echo "$unit $(tr '\\0' '\\n' </proc/$pid/environ | grep -E '^(OWN|FILE)=' | sort | tr '\\n' ' ')"
+    echo "$unit $(tr '\\0' '\\n' </proc/$pid/environ | grep -E '^(OWN|FILE_.)=' | sort | tr '\\n' ' ')"
 done
 """
 STEPS = "rename,renameat,clone,clone3,fork,vfork"
@@ -43,7 +45,7 @@ Tell = Callable[[str, object], None]
 
 
 class Sleepers:
-    """A guest whose units show in their environment what they were started from."""
+    """A guest whose units show in their environment what they were started from; each has three config files."""
 
     def __init__(self, guest: Guest, source: Path, count: int) -> None:
         self.guest = guest
@@ -57,7 +59,8 @@ class Sleepers:
         self._number += 1
         for name in self.names:
             self._write(f"services/{name}/{name}.service", UNIT.format(name=name, number=self._number))
-            self._write(f"services/{name}/config/app.conf", f"FILE={self._number}\n")
+            for file in "abc":
+                self._write(f"services/{name}/config/{file}.conf", f"FILE_{file}={self._number}\n")
 
     def apply(self, *before: str) -> Finished:
         """Make one run, perhaps below another program."""
@@ -75,7 +78,8 @@ class Sleepers:
         done = self.apply()
         assert done.status == 0, done.stdout + done.stderr
         said = self.guest.check("sh", "-c", ENVIRONMENTS, "sh", *self.names)
-        assert said.splitlines() == [f"{n} FILE={self._number} OWN={self._number} " for n in self.names]
+        inputs = " ".join(f"{name}={self._number}" for name in ("FILE_a", "FILE_b", "FILE_c", "OWN"))
+        assert said.splitlines() == [f"{n} {inputs} " for n in self.names]
         planned = self.guest.exec(*PLAN)
         assert planned.status == 0, planned.stdout
         assert self.guest.check("find", "/etc", "/var/lib/core-ops", "-name", ".*.new", "-o", "-name", "*-new") == ""
@@ -145,7 +149,7 @@ def test_two_hundred_random_kills_leave_no_unit_on_old_inputs(
     make_sleepers: Callable[[int], Sleepers], record_testsuite_property: Tell
 ) -> None:
     """Runs that change 20 objects are killed at any moment, most of them while they heal the ones before."""
-    hosts = [make_sleepers(10) for _ in range(GUESTS)]
+    hosts = [make_sleepers(5) for _ in range(GUESTS)]
     with ThreadPoolExecutor(GUESTS) as pool:
         rounds = sum(pool.map(Sleepers.kill_often, hosts, range(GUESTS)))
     record_testsuite_property("random kills of an apply with units", f"{GUESTS * KILLS_EACH}, healed {rounds} times")
