@@ -102,6 +102,7 @@ list_missing() {
     program ssh-keygen openssh-client openssh-clients
     program openssl openssl openssl
     program ip iproute2 iproute
+    program strace strace strace
     program mkfs.ext4 e2fsprogs e2fsprogs
     program mmdebstrap mmdebstrap mmdebstrap
     program systemd-nspawn systemd-container systemd-container

@@ -67,6 +67,8 @@ def converge(ports: Ports, goal: Goal, desired: Desired, remembered: Record) -> 
     planned = plan(ports, desired, remembered.last)
     revision = desired.source.revision
     if planned.in_sync:
+        if initialised(remembered).reconciliation.running:
+            ports.host.stage(planned)  # nothing to write, but a run was cut, and what it had staged is swept
         settled = _applied(remembered, planned, desired)
         _finish(ports, settled, revision, Result(planned, "converged", ()))
         return Result(planned, "converged", ())

@@ -68,6 +68,13 @@ def test_a_leftover_of_a_killed_run_is_no_obstacle(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["c.conf"]
 
 
+def test_directories_that_a_cut_removal_left_go_too(tmp_path: Path) -> None:
+    """The file and its directory are gone already; the empty one above is still removed, what is kept stays."""
+    (tmp_path / "etc/a").mkdir(parents=True)
+    files.remove(RemoveFile(OBJECT, str(tmp_path / "etc/a/sub/c.conf")), frozenset({str(tmp_path / "etc")}))
+    assert [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")] == ["etc"]
+
+
 def test_a_file_that_changed_after_planning_is_not_overwritten(tmp_path: Path) -> None:
     """The plan binds to what it saw."""
     target = tmp_path / "c.conf"

@@ -83,6 +83,20 @@ def test_ten_snapshots_are_kept(tmp_path: Path) -> None:
     assert found.items[0].content == b"[Container]\nImage=x:14\n"
 
 
+def test_what_a_killed_run_was_writing_is_gone_after_the_next_save(tmp_path: Path) -> None:
+    """Half-written files are removed, also those of parts that did not change since."""
+    store = Store(tmp_path / "status.json", "host:h1:m")
+    store.save(RECORD)
+    kept = sorted(p.name for p in tmp_path.rglob("*"))
+    for path in [p for p in tmp_path.rglob("*") if p.is_file()]:
+        path.with_name(f".{path.name}.new").write_bytes(b"{")
+
+    later = Store(tmp_path / "status.json", "host:h1:m")
+    later.save(later.load())
+
+    assert sorted(p.name for p in tmp_path.rglob("*")) == kept
+
+
 def test_a_cloned_machine_is_noticed(tmp_path: Path) -> None:
     """A record of another machine is not this one's."""
     Store(tmp_path / "status.json", "host:h1:m").save(RECORD)

@@ -14,6 +14,7 @@ from core_ops import outlook, run
 from core_ops.errors import HostError
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import subjects
+from core_ops.reconcile.events import Changed
 from core_ops.reconcile.graph import Graph, build
 from core_ops.reconcile.model import (
     Accounts,
@@ -98,6 +99,25 @@ def test_one_run_on_an_obedient_host_leaves_nothing_to_do(
     assert_runs_what_is_on_disk(host, desired)
     assert run.plan(ports(host, store), desired, store.load().last).in_sync
     assert set(host.files) == {i.path for i in desired.items}
+
+
+@given(histories, drifts)
+@settings(max_examples=100, deadline=None)
+def test_a_run_does_what_was_planned_before_it(
+    history: tuple[Mapping[str, str], Mapping[str, str]], by_hand: list[tuple[int, str, bool]]
+) -> None:
+    """The effects of a plan that a person looked at are those that the next run carries out, in the same order."""
+    old, new = history
+    host, store, told = FakeHost(), FakeStore(BEGIN), Recorder()
+    converge(host, store, rendered(old))
+    drift(host, rendered(old), by_hand)
+    desired = rendered(new)
+    shown = run.plan(ports(host, store), desired, store.load().last)
+
+    done = run.converge(ports(host, store)._replace(reporter=told), GOAL, desired, store.load())
+
+    assert done.plan == shown
+    assert tuple(e.effect for e in told.events if isinstance(e, Changed)) == shown.effects
 
 
 @given(histories, drifts)

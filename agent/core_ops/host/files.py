@@ -19,6 +19,9 @@ from core_ops.reconcile.model import FileState, RemoveFile, WriteFile
 # A desired file has at most 1 MiB, so one byte more is enough to know that what stands there is something else.
 READ_LIMIT_BYTES = 1024 * 1024 + 1
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_STAYS = frozenset(
+    {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.ENOTDIR}
+)  # others use it, or it is a mount or a link
 _HINTS = {
     errno.ENOSPC: "free some space on that file system; the next run goes on from here",
     errno.EDQUOT: "raise the quota; the next run goes on from here",
@@ -49,12 +52,8 @@ def observe(path: str) -> FileState:
         if error.errno in {errno.ELOOP, errno.ENXIO}:  # a symbolic link, or a socket or FIFO without a peer
             return FileState(path, "other")
         raise _failed("read", path, error) from error
-    try:
+    with _attempt("read", path), _closing(descriptor):
         return _state(path, descriptor)
-    except OSError as error:
-        raise _failed("read", path, error) from error
-    finally:
-        os.close(descriptor)
 
 
 def _state(path: str, descriptor: int) -> FileState:
@@ -108,7 +107,7 @@ def unmake(directories: tuple[str, ...]) -> None:
 
 
 def _stage(effect: WriteFile, owners: tuple[int, int]) -> None:
-    with _directory(effect.path, create=True) as (directory, name), _attempt("write", effect.path):
+    with _attempt("write", effect.path), _directory(effect.path, create=True) as (directory, name):
         temporary = temporary_name(name)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=directory)
@@ -127,7 +126,7 @@ def commit(effect: WriteFile) -> None:
         HostError: `changed-under-us` when it is not, `write-failed` when the kernel refuses.
     """
     _unchanged(effect)
-    with _directory(effect.path, create=True) as (directory, name), _attempt("write", effect.path):
+    with _attempt("write", effect.path), _directory(effect.path, create=True) as (directory, name):
         os.rename(temporary_name(name), name, src_dir_fd=directory, dst_dir_fd=directory)
         os.fsync(directory)
 
@@ -144,7 +143,7 @@ def _unchanged(effect: WriteFile) -> None:
 def _create(name: str, directory: int, effect: WriteFile, owners: tuple[int, int]) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, 0o600, dir_fd=directory)
-    try:
+    with _closing(descriptor):
         view = memoryview(effect.content)
         while view:
             view = view[os.write(descriptor, view) :]
@@ -153,8 +152,6 @@ def _create(name: str, directory: int, effect: WriteFile, owners: tuple[int, int
             os.fchown(descriptor, *owners)  # before the mode, which would let the wrong group read for a moment
         os.fchmod(descriptor, effect.mode)
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove(effect: RemoveFile, keep: frozenset[str]) -> None:
@@ -163,26 +160,46 @@ def remove(effect: RemoveFile, keep: frozenset[str]) -> None:
     Raises:
         HostError: the kernel refuses. A file that is gone already is no failure.
     """
-    with _directory(effect.path, create=False) as (directory, name), _attempt("remove", effect.path):
-        if directory < 0:
-            return
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=directory)
-        os.fsync(directory)
-    parent = effect.path.rpartition("/")[0]
-    while parent and parent not in keep:
+    with _attempt("remove", effect.path), _directory(effect.path, create=False) as (directory, name):
+        if directory >= 0:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=directory)
+            os.fsync(directory)
+    with _attempt("remove the directory of", effect.path):
+        _remove_empty(effect.path.rpartition("/")[0], keep)
+
+
+def _remove_empty(directory: str, keep: frozenset[str]) -> None:
+    """Remove a directory and those above while they are empty, durably: once its last file is forgotten nobody comes back."""
+    removed = False
+    while directory and directory not in keep:
         try:
-            os.rmdir(parent)
-        except OSError:
-            return  # not empty, or not ours to remove
-        parent = parent.rpartition("/")[0]
+            os.rmdir(directory)
+            removed = True
+        except FileNotFoundError:
+            pass  # an earlier run was cut between this one and the one above
+        except OSError as error:
+            if error.errno not in _STAYS:
+                raise
+            break
+        directory = directory.rpartition("/")[0]
+    if removed:
+        _keep_names(directory or "/")
+
+
+def _keep_names(directory: str) -> None:
+    """Make what was done to the names in a directory outlast a power cut."""
+    descriptor = os.open(directory, _DIRECTORY)
+    with _closing(descriptor):
+        os.fsync(descriptor)
 
 
 def sweep(path: str) -> None:
-    """Remove the temporary file that a failed or killed run may have left beside a path."""
+    """Remove the temporary file that a failed or killed run may have left beside a path, so that it does not come back."""
     head, _, name = path.rpartition("/")
     with contextlib.suppress(OSError):
         os.unlink(f"{head}/{temporary_name(name)}")
+        _keep_names(head)
 
 
 @contextlib.contextmanager
@@ -210,11 +227,23 @@ def _step(directory: int, name: str, *, create: bool) -> int:
     except FileNotFoundError:
         if not create:
             return -1
-    os.mkdir(name, 0o755, dir_fd=directory)
-    made = os.open(name, _DIRECTORY, dir_fd=directory)
-    os.fchmod(made, 0o755)  # whatever the umask: systemd and others must be able to look inside
+    # Whatever the umask, systemd and others must be able to look inside; a mode set afterwards could be lost in a cut.
+    mask = os.umask(0o022)
+    try:
+        os.mkdir(name, 0o755, dir_fd=directory)
+    finally:
+        os.umask(mask)
     os.fsync(directory)
-    return made
+    return os.open(name, _DIRECTORY, dir_fd=directory)
+
+
+@contextlib.contextmanager
+def _closing(descriptor: int) -> Generator[None]:
+    """Close at the end; an error of that is one of the attempt around it."""
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

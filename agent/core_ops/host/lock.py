@@ -26,13 +26,9 @@ def held(path: Path, wait_s: float = 0.0) -> Generator[None]:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise HostError(
-            f"open the lock {path}: {error.strerror}",
-            code="lock-failed",
-            hint="run as root, or name another --lock-path",
-        ) from error
+        raise _failed("open", path, error) from error
     try:
-        while not _taken(descriptor):
+        while not _taken(path, descriptor):
             if wait_s <= 0:
                 raise LockedError(
                     f"take the lock {path}: another run of core-ops holds it",
@@ -43,12 +39,20 @@ def held(path: Path, wait_s: float = 0.0) -> Generator[None]:
             wait_s -= STEP_S
         yield
     finally:
-        os.close(descriptor)
+        with contextlib.suppress(OSError):  # the lock is gone whatever close says, and the run is over
+            os.close(descriptor)
 
 
-def _taken(descriptor: int) -> bool:
+def _taken(path: Path, descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:  # a network file system without locks, say
+        raise _failed("take", path, error) from error
     return True
+
+
+def _failed(verb: str, path: Path, error: OSError) -> HostError:
+    hint = "run as root, or name another --lock-path"
+    return HostError(f"{verb} the lock {path}: {error.strerror}", code="lock-failed", hint=hint)

@@ -145,11 +145,15 @@ class Store:
         return msgspec.structs.replace(self._memory, applied=digest, snapshots=snapshots)
 
     def _prune(self) -> None:
+        """Remove snapshots that are no longer named, and what a killed run was writing."""
         kept = {f"{s.digest}.json" for s in self._memory.snapshots}
         with contextlib.suppress(OSError):
             for name in os.listdir(self._directory / "snapshots"):
                 if name not in kept:
                     (self._directory / "snapshots" / name).unlink()
+        for path in (self._memory_file, self._trust_file, self._trust_file.with_suffix(".bak"), self._status):
+            with contextlib.suppress(OSError):
+                _temporary(path).unlink()
 
     def _snapshot_file(self, digest: str) -> Path:
         return self._directory / "snapshots" / f"{digest}.json"
@@ -208,17 +212,21 @@ class Store:
         self._written.pop(path, None)
 
     def _write(self, path: Path, content: bytes) -> None:
-        if self._written.get(path) == content and path.exists():
-            return
-        temporary = path.with_name(f".{path.name}.new")
+        temporary = _temporary(path)
         try:
-            path.parent.mkdir(mode=0o755 if path.parent == self._directory else 0o700, parents=True, exist_ok=True)
+            if self._written.get(path) == content and path.exists():
+                return
+            _make_directory(path.parent, 0o755 if path.parent == self._directory else 0o700)
             _replace(temporary, path, content, 0o644 if path == self._status else 0o600)
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise _write_failed(path, error) from error
         self._written[path] = content
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
 
 
 def _write_failed(path: Path, error: OSError) -> StateWriteError:
@@ -251,7 +259,21 @@ def _replace(temporary: Path, path: Path, content: bytes, mode: int) -> None:
     finally:
         os.close(descriptor)
     os.replace(temporary, path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _keep_names(path.parent)
+
+
+def _make_directory(path: Path, mode: int) -> None:
+    """Make a directory and those above it, durably: files that a lost record should have named would be nobody's."""
+    if path.is_dir():
+        return
+    _make_directory(path.parent, 0o755)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode)
+    _keep_names(path.parent)
+
+
+def _keep_names(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
     finally:
