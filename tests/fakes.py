@@ -10,11 +10,13 @@ from collections.abc import Iterable
 import msgspec
 
 from core_ops.errors import HostError, SourceError
+from core_ops.reconcile import snapshots
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.events import Event
 from core_ops.reconcile.kinds import UnitName, dropin_targets, unit_name
 from core_ops.reconcile.model import (
+    Desired,
     Directories,
     Effect,
     Failure,
@@ -24,6 +26,7 @@ from core_ops.reconcile.model import (
     ReloadManager,
     RemoveFile,
     SetEnablement,
+    Source,
     TreeFile,
     UnitJob,
     UnitState,
@@ -32,6 +35,7 @@ from core_ops.reconcile.model import (
 )
 from core_ops.reconcile.quadlet import Peers, Relations, host_paths, peers, relations, runtime_unit
 from core_ops.reconcile.record import Record
+from core_ops.reconcile.snapshots import Snapshot
 from core_ops.reconcile.unitfile import UnitText, layered, parse
 
 
@@ -62,6 +66,7 @@ class FakeHost:
         self.refuses_to_start: set[str] = set()
         self.cut_at: int | None = None
         self.full = False
+        self.kernel = "6.1"
         self.log: list[str] = []
         self._invocations = itertools.count(1)
         self._invocation: dict[str, str] = {}
@@ -81,6 +86,9 @@ class FakeHost:
             self._maybe_cut()
             failures += self._one(effect)
         return tuple(failures)
+
+    def inputs(self) -> str:
+        return f"kernel {self.kernel}"
 
     # --- what a person may do to the host -----------------------------------------------------------------------------
 
@@ -252,6 +260,7 @@ class FakeStore:
 
     def __init__(self, record: Record | None = None) -> None:
         self._content = msgspec.json.encode(record or Record())
+        self._states: dict[str, Desired] = {}
         self.saves = 0
 
     def load(self) -> Record:
@@ -261,8 +270,14 @@ class FakeStore:
         return self.load()
 
     def save(self, record: Record) -> None:
+        if record.last.desired is not None:
+            self._states[snapshots.digest(snapshots.content(record.last.desired))] = record.last.desired
         self._content = msgspec.json.encode(record)
         self.saves += 1
+
+    def snapshot(self, snapshot: Snapshot) -> Desired:
+        source = Source(snapshot.revision, snapshot.repository, snapshot.ref, snapshot.signer)
+        return msgspec.structs.replace(self._states[snapshot.digest], source=source)
 
 
 class FakeSource:

@@ -5,8 +5,9 @@ from typing import Protocol
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.events import Event
-from core_ops.reconcile.model import Effect, Failure, Observed, Plan, TreeFile, UntrustedRevision
+from core_ops.reconcile.model import Desired, Effect, Failure, Observed, Plan, TreeFile, UntrustedRevision
 from core_ops.reconcile.record import Record
+from core_ops.reconcile.snapshots import Snapshot
 
 
 class Source(Protocol):
@@ -67,6 +68,10 @@ class Host(Protocol):
         """
         ...
 
+    def inputs(self) -> str:
+        """Return in one line what a unit's fate depends on besides files: kernel, boot, systemd and podman."""
+        ...
+
 
 class Store(Protocol):
     """The agent's own memory, durable before it returns."""
@@ -85,6 +90,14 @@ class Store(Protocol):
 
     def save(self, record: Record) -> None:
         """Replace what was saved, atomically, part by part in an order that a cut can't turn into a lie."""
+        ...
+
+    def snapshot(self, snapshot: Snapshot) -> Desired:
+        """Return the state of a snapshot that is kept.
+
+        Raises:
+            StateError: its file is gone or damaged.
+        """
         ...
 
 
