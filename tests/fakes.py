@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from core_ops.errors import HostError, SourceError
+from core_ops.reconcile import snapshots
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.complaints import Complaint
@@ -34,6 +35,7 @@ from core_ops.reconcile.model import (
     RootEntry,
     RootState,
     SetEnablement,
+    Source,
     TreeFile,
     UnitJob,
     UnitState,
@@ -43,6 +45,7 @@ from core_ops.reconcile.model import (
 from core_ops.reconcile.preflight import Examination, seal
 from core_ops.reconcile.quadlet import Peers, Relations, host_paths, peers, relations, runtime_unit
 from core_ops.reconcile.record import Record
+from core_ops.reconcile.snapshots import Snapshot
 from core_ops.reconcile.unitfile import UnitText, layered, parse
 
 ACCOUNTS = (Account("app", 1000), Account("root", 0))
@@ -80,6 +83,7 @@ class FakeHost:
         self.cut_at: int | None = None
         self.full = False
         self.examined = 0
+        self.kernel = "6.1"
         self.log: list[str] = []
         self._invocations = itertools.count(1)
         self._invocation: dict[str, str] = {}
@@ -113,6 +117,9 @@ class FakeHost:
             self._maybe_cut()
             failures += self._one(effect)
         return tuple(failures)
+
+    def inputs(self) -> str:
+        return f"kernel {self.kernel}"
 
     # --- what a person may do to the host -----------------------------------------------------------------------------
 
@@ -308,6 +315,7 @@ class FakeStore:
 
     def __init__(self, record: Record | None = None) -> None:
         self._content = msgspec.json.encode(record or Record())
+        self._states: dict[str, Desired] = {}
         self.saves = 0
 
     def load(self) -> Record:
@@ -317,8 +325,14 @@ class FakeStore:
         return self.load()
 
     def save(self, record: Record) -> None:
+        if record.last.desired is not None:
+            self._states[snapshots.digest(snapshots.content(record.last.desired))] = record.last.desired
         self._content = msgspec.json.encode(record)
         self.saves += 1
+
+    def snapshot(self, snapshot: Snapshot) -> Desired:
+        source = Source(snapshot.revision, snapshot.repository, snapshot.ref, snapshot.signer)
+        return msgspec.structs.replace(self._states[snapshot.digest], source=source)
 
 
 class FakeSource:

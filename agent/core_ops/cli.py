@@ -93,9 +93,9 @@ def _agent(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from core_ops import verbs  # noqa: PLC0415
+    from core_ops import standing  # noqa: PLC0415
 
-    return verbs.status(arguments)
+    return standing.status(arguments)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -179,24 +179,52 @@ def _shown_options(parser: argparse.ArgumentParser) -> None:
     shown.add_argument("-v", "--verbose", action="store_true", help="show whole diffs")
 
 
+def _audit_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--audit-dir", metavar="DIR", help="write one JSON record of this run there")
+
+
+def _reload_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-reload", action="store_true", help="write files only; a later run tells systemd and removes what is gone"
+    )
+
+
 def _plan_options(parser: argparse.ArgumentParser) -> None:
     parser.description = "Compare desired, last applied and observed state and show the exact plan. Changes nothing."
     _target_options(parser)
     _shown_options(parser)
+    _audit_option(parser)
     parser.add_argument("--exit-code", action="store_true", help="exit 3 when changes are pending")
     parser.set_defaults(run=_plan)
 
 
+_APPLY_EXAMPLES = """\
+examples:
+  core-ops apply                                   the newest revision that may be applied
+  core-ops apply --rollback-to 3f2a91c0            back to a state that held, and stay there
+  core-ops apply --rollback-to 3f2a91c0 --rollback-plan-only
+"""
+
+
 def _apply_options(parser: argparse.ArgumentParser) -> None:
     parser.description = "Carry out the plan: files, one daemon-reload, jobs in dependency order; then look again."
+    parser.epilog = _APPLY_EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     _target_options(parser)
     _shown_options(parser)
+    _audit_option(parser)
+    _reload_option(parser)
+    parser.add_argument("--force-no-state", action="store_true", help="read and write no record; nothing is removed")
+    parser.add_argument("--rollback-to", metavar="REV", help="go back to a snapshot of `core-ops status`, and detach")
+    parser.add_argument("--rollback-plan-only", action="store_true", help="show what --rollback-to would do")
     parser.set_defaults(run=_apply)
 
 
 def _agent_options(parser: argparse.ArgumentParser) -> None:
     parser.description = "Fetch, authenticate, plan and apply once, telling the journal. The timer starts this."
     _target_options(parser)
+    _audit_option(parser)
+    _reload_option(parser)
     parser.set_defaults(run=_agent)
 
 

@@ -1,7 +1,8 @@
 """What `init` does: decide what this host tracks and whom it trusts, and write that down.
 
 Starting again (`--force`) forgets which revision was authenticated last, because another repository or another set of keys
-begins another history. It never forgets which files are on the host: they are still removed when the new source lacks them.
+begins another history; only a detached host that is attached again keeps it. It never forgets which files are on the host:
+they are still removed when the new source lacks them.
 """
 
 from typing import NamedTuple
@@ -89,6 +90,19 @@ def recorded(store: Store, pin: Pin, *, force: bool) -> Record:
 
 
 def begun(known: Record, pin: Pin) -> Record:
-    """Return the record with what the pin says to track, and without an anchor."""
+    """Return the record with what the pin says to track, and without an anchor, attempts or a way back.
+
+    A detached host that is attached to what it tracked before keeps its anchor: going back by hand must not be a way to have
+    an older revision accepted. Said a second time, or with a commit to start from, it forgets that too.
+    """
     tracked = DesiredState(repository=pin.repository, requested_ref=pin.ref)
-    return msgspec.structs.replace(known, status=Status(desired_state=tracked), anchor=None)
+    anchor = known.anchor if _attaches(known, pin) else None
+    status = Status(desired_state=tracked)
+    return msgspec.structs.replace(known, status=status, anchor=anchor, attempts=(), rollback=None)
+
+
+def _attaches(known: Record, pin: Pin) -> bool:
+    if known.status is None or not known.status.detached or pin.introduction != "first-use":
+        return False
+    before = known.status.desired_state
+    return (before.repository, before.requested_ref) == (pin.repository, pin.ref)

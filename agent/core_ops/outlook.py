@@ -7,7 +7,7 @@ never ends a run by itself: the host is then held to the last good revision, so 
 repository.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -42,13 +42,21 @@ class Ports(NamedTuple):
     clock: Clock
 
 
+Extent = Literal["whole", "files"]
+
+
 class Goal(NamedTuple):
-    """What this run is for: which host, where its files go, whom it trusts, and which program it is."""
+    """What this run is for: which host, where its files go, whom it trusts, and which program it is.
+
+    `scope` is what a snapshot of it will be good for. `extent` says whether systemd is told of what was written.
+    """
 
     host: str
     directories: Directories
     trust: Trust
     controller: Controller
+    scope: str = ""
+    extent: Extent = "whole"
 
 
 class Outlook(NamedTuple):
@@ -72,6 +80,8 @@ def look(ports: Ports, goal: Goal) -> Outlook:
     """
     remembered = ports.store.load()
     status = initialised(remembered)
+    if remembered.rollback is not None:  # a person decided where this host goes: whatever the repository says can wait
+        return Outlook(ports.store.snapshot(remembered.rollback), remembered, None)
     try:
         candidate = ports.source.fetch(
             status.desired_state.repository,

@@ -8,6 +8,7 @@ from core_ops.reconcile.events import Event
 from core_ops.reconcile.model import Desired, Effect, Failure, Observed, Plan, TreeFile, UntrustedRevision
 from core_ops.reconcile.preflight import Examination
 from core_ops.reconcile.record import Record
+from core_ops.reconcile.snapshots import Snapshot
 
 
 class Source(Protocol):
@@ -76,6 +77,10 @@ class Host(Protocol):
         """
         ...
 
+    def inputs(self) -> str:
+        """Return in one line what a unit's fate depends on besides files: kernel, boot, systemd and podman."""
+        ...
+
 
 class Store(Protocol):
     """The agent's own memory, durable before it returns."""
@@ -94,6 +99,14 @@ class Store(Protocol):
 
     def save(self, record: Record) -> None:
         """Replace what was saved, atomically, part by part in an order that a cut can't turn into a lie."""
+        ...
+
+    def snapshot(self, snapshot: Snapshot) -> Desired:
+        """Return the state of a snapshot that is kept.
+
+        Raises:
+            StateError: its file is gone or damaged.
+        """
         ...
 
 

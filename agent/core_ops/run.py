@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 import msgspec
 
+from core_ops import aftermath
 from core_ops.errors import CoreOpsError, HostError, StateError
 from core_ops.outlook import Goal, Ports, initialised, look, with_refusal
-from core_ops.reconcile import effects, events, judge, record
+from core_ops.reconcile import effects, events, judge, record, retry
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.model import (
     Desired,
     Effect,
     Failure,
     LastApplied,
-    Outcome,
     Plan,
     Result,
     WriteFile,
@@ -37,13 +37,16 @@ def plan(ports: Ports, desired: Desired, last: LastApplied) -> Plan:
 def tracked(ports: Ports, goal: Goal, verb: str) -> tuple[Result | None, CoreOpsError | None]:
     """Converge a host to the repository it tracks; returns what was done and what kept a newer revision away.
 
-    The result is None when the host is detached: a person rolled it back, and it stands still until they say otherwise.
+    The result is None when the host is detached: a person rolled it back, and it stands still until they say otherwise. An
+    apply by hand begins a new count of attempts.
 
     Raises:
         CoreOpsError: nothing was ever applied here and the first revision can't be had; or as `converge`.
     """
     known = ports.store.load()
-    if initialised(known).detached:
+    status = initialised(known)
+    if status.detached and known.rollback is None:
+        ports.reporter.report(events.StoodStill(status.reconciliation.last_applied_revision, record.detached(status)))
         return None, None
     ports.reporter.report(events.RunStarted(verb, goal.host))
     found = look(ports, goal)
@@ -55,7 +58,21 @@ def tracked(ports: Ports, goal: Goal, verb: str) -> tuple[Result | None, CoreOps
     if found.desired is None:
         ports.store.save(remembered)
         raise found.problem or StateError("find a desired state", code="no-desired-state")
+    if verb == "apply":
+        remembered = msgspec.structs.replace(remembered, attempts=())
     return converge(ports, goal, found.desired, remembered), found.problem
+
+
+class _Carried(NamedTuple):
+    """How a plan was carried out: the record as it was left, what failed, and whether anything was changed.
+
+    `held` says that something could not be stopped, so that no file was changed and what was stopped came back as it was.
+    """
+
+    record: Record
+    failures: tuple[Failure, ...]
+    changed: bool
+    held: bool
 
 
 def converge(ports: Ports, goal: Goal, desired: Desired, remembered: Record) -> Result:
@@ -69,9 +86,13 @@ def converge(ports: Ports, goal: Goal, desired: Desired, remembered: Record) -> 
     if planned.in_sync:
         if initialised(remembered).reconciliation.running:
             ports.host.stage(planned)  # nothing to write, but a run was cut, and what it had staged is swept
-        settled = _applied(remembered, planned, desired)
-        _finish(ports, settled, revision, Result(planned, "converged", ()))
-        return Result(planned, "converged", ())
+        settled = aftermath.applied(ports, goal, remembered, planned, desired)
+        return aftermath.finish(ports, settled, revision, Result(planned, "converged", ()))
+    remembered = aftermath.counted(ports, remembered, revision)
+    stopped = retry.diagnosis(remembered.attempts)
+    planned = aftermath.allowed(planned, goal, desired, stopped)
+    if not planned.effects and not planned.blocked:
+        return aftermath.finish(ports, remembered, "", aftermath.result(planned, goal, desired, stopped, ()))
     status = record.begun(initialised(remembered), goal.controller, revision, ports.clock.now_s())
     remembered = msgspec.structs.replace(remembered, status=status)
     try:
@@ -79,16 +100,30 @@ def converge(ports: Ports, goal: Goal, desired: Desired, remembered: Record) -> 
         ports.reporter.report(events.Planned(planned))
         carried = _carry_out(ports, planned, remembered)
     except CoreOpsError as error:
-        _finish(ports, remembered, "", Result(planned, "failed", (), error.message))
+        aftermath.finish(ports, remembered, "", Result(planned, "failed", (), error.message))
         raise
     failures = carried.failures or _looked_again(ports, planned, desired)
+    result = aftermath.result(planned, goal, desired, stopped, failures)
+    if failures and not carried.changed and stopped is None:
+        result = msgspec.structs.replace(result, outcome="failed")
+    return _recorded(ports, goal, desired, carried, result, failures)
+
+
+def _recorded(
+    ports: Ports, goal: Goal, desired: Desired, carried: _Carried, result: Result, failures: tuple[Failure, ...]
+) -> Result:
+    """Remember what became of a run that touched the host; `failures` are those of this run alone."""
+    revision, remembered = desired.source.revision, carried.record
     for failure in failures:
         ports.reporter.report(events.Failed(revision, failure))
-    outcome: Outcome = "converged" if not failures else "partially_applied" if carried.changed else "failed"
-    result = Result(planned, outcome, failures)
-    remembered = _partly(carried, planned, failures) if failures else _applied(carried.record, planned, desired)
-    _finish(ports, remembered, "" if failures else revision, result)
-    return result
+    if result.outcome == "converged":
+        remembered = aftermath.applied(ports, goal, remembered, result.plan, desired)
+        return aftermath.finish(ports, remembered, revision, result)
+    if failures:
+        remembered = aftermath.attempted(ports, remembered, revision, failures)
+    if not carried.held:
+        remembered = aftermath.partly(remembered, result.plan, result.failures)
+    return aftermath.finish(ports, remembered, "", result)
 
 
 def _unblocked(planned: Plan) -> None:
@@ -100,18 +135,6 @@ def _unblocked(planned: Plan) -> None:
             hint="nothing was changed; clear the way and run again",
             details=details,
         )
-
-
-class _Carried(NamedTuple):
-    """How a plan was carried out: the record as it was left, what failed, and whether anything was changed.
-
-    `held` says that something could not be stopped, so that no file was changed and what was stopped came back as it was.
-    """
-
-    record: Record
-    failures: tuple[Failure, ...]
-    changed: bool
-    held: bool
 
 
 def _carry_out(ports: Ports, planned: Plan, remembered: Record) -> _Carried:
@@ -185,44 +208,3 @@ def _verify(ports: Ports, planned: Plan, desired: Desired) -> tuple[Failure, ...
     ports.clock.pause(WATCH_S)
     second = ports.host.observe(wanted)
     return judge.judge(planned, desired, second, judge.unstable(first, second))
-
-
-def _applied(remembered: Record, planned: Plan, desired: Desired) -> Record:
-    last = LastApplied(desired, planned.owned_after, planned.started_after, remembered.last.examined)
-    return msgspec.structs.replace(remembered, last=last)
-
-
-def _partly(carried: _Carried, planned: Plan, failures: tuple[Failure, ...]) -> Record:
-    """Remember which units did start: a broken one must not make its neighbours restart at every run."""
-    remembered = carried.record
-    if carried.held or any(not f.unit for f in failures):
-        return remembered  # files are missing, so nothing is known to run from its inputs
-    failed = {f.unit for f in failures}
-    started = tuple(s for s in planned.started_after if s.unit not in failed)
-    last = msgspec.structs.replace(remembered.last, started=started)
-    return msgspec.structs.replace(remembered, last=last)
-
-
-def _finish(ports: Ports, remembered: Record, applied: str, result: Result) -> None:
-    changed = sum(1 for e in result.plan.entries if e.action not in {"no_op", "skipped", "blocked"})
-    message = result.message or _summed_up(result, changed)
-    status = record.finished(
-        initialised(remembered),
-        applied=applied,
-        message=message if result.failures or result.message else "",
-        divergence=bool(result.failures),
-        now_s=ports.clock.now_s(),
-    )
-    ports.store.save(msgspec.structs.replace(remembered, status=status))
-    revision = result.plan.source.revision
-    ports.reporter.report(events.RunFinished(revision, result.outcome, message, bool(applied), changed))
-
-
-def _summed_up(result: Result, changed: int) -> str:
-    host, revision = result.plan.host, result.plan.source.short
-    if result.failures:
-        names = ", ".join(sorted({f.unit or (f.object.display_id if f.object else "?") for f in result.failures}))
-        return f"{host} @ {revision}: {result.outcome}, not as desired: {names}"
-    if not changed:
-        return f"{host} @ {revision}: in sync, nothing to do"
-    return f"{host} @ {revision}: converged, {changed} changed"

@@ -25,6 +25,7 @@ DEFAULTS = {
     "trust_file": "/etc/core-ops/trust.json",
     "signers_file": "/etc/core-ops/allowed_signers",
     "ca_file": "",
+    "audit_dir": "",
     "fetch_timeout_s": "120",
 }
 ENVIRONMENT = {
@@ -32,11 +33,12 @@ ENVIRONMENT = {
     "state_file": "CORE_OPS_STATE_FILE",
     "quadlet_dir": "CORE_OPS_QUADLET_DIR",
     "systemd_unit_dir": "CORE_OPS_SYSTEMD_UNIT_DIR",
+    "audit_dir": "CORE_OPS_AUDIT_DIR",
     "repository": "CORE_OPS_REPO",
     "ref": "CORE_OPS_REV",
 }
 _PATHS = ("state_file", "lock_path", "quadlet_dir", "systemd_unit_dir", "config_dir", "trust_file", "signers_file")
-_OPTIONAL_PATHS = ("ca_file",)
+_OPTIONAL_PATHS = ("ca_file", "audit_dir")
 
 
 class Setting(NamedTuple):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from core_ops import outlook, run, settings, wiring
+from core_ops import options, outlook, rollback, run, settings, wiring, worlds
 from core_ops.enrol import Enrolment, pin_of, recorded
 from core_ops.errors import (
     EXIT_FAILED,
@@ -14,24 +14,21 @@ from core_ops.errors import (
     EXIT_PENDING,
     CoreOpsError,
     Disposition,
-    GivenTreeError,
     LockedError,
-    RefusedRevisionError,
-    SourceTreeError,
     StateError,
-    UsageError,
+    printable,
 )
 from core_ops.host.lock import held
 from core_ops.host.terminal import Doubts, Progress, Terminal, is_terminal, reads_journal, standard
-from core_ops.ports import Reporter, Store
+from core_ops.ports import Reporter
 from core_ops.reconcile import words
 from core_ops.reconcile.contract import plan_view, result_view
-from core_ops.reconcile.model import Desired, Plan, Result
-from core_ops.reconcile.pin import Trust
-from core_ops.reconcile.record import Record, Status, lifecycle
+from core_ops.reconcile.model import Plan, Result
+from core_ops.reconcile.record import Record, notices
+from core_ops.trail import Trail
 
 LOOK_WAIT_S = 5.0  # an ordinary run is over by then; a plan made in the midst of one shows half-done work as drift
-_FLAGS = ("host", "state_file", "lock_path", "quadlet_dir", "systemd_unit_dir", "config_dir")
+_FLAGS = ("host", "state_file", "lock_path", "quadlet_dir", "systemd_unit_dir", "config_dir", "audit_dir")
 
 
 def _settings(arguments: argparse.Namespace) -> settings.Settings:
@@ -44,7 +41,7 @@ def _terminals() -> tuple[Terminal, Terminal]:
     return Terminal(out, colour=colour and is_terminal(out)), Terminal(err, colour=colour and is_terminal(err))
 
 
-# --- init and status --------------------------------------------------------------------------------------------------
+# --- init -------------------------------------------------------------------------------------------------------------
 
 
 def init(arguments: argparse.Namespace) -> int:
@@ -69,39 +66,6 @@ def init(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-class _StatusView(msgspec.Struct, frozen=True):
-    lifecycle: str
-    status: Status | None
-    trust: str
-    message: str = ""
-
-
-def status(arguments: argparse.Namespace) -> int:
-    """Show the record; every state is an answer."""
-    chosen = _settings(arguments)
-    out = _terminals()[0]
-    if arguments.settings:
-        out.show(f"{name:<18} {s.value or '-':<36} {s.origin}" for name, s in chosen.by_name.items())
-        return EXIT_OK
-    trust = wiring.trust_words(chosen)
-    try:
-        record = wiring.store(chosen).load()
-        word, message = lifecycle(record.status), ""
-    except StateError as error:
-        record, word, message = Record(), "Corrupt", "; ".join((error.message, *error.details))
-        if error.code == "state-unreadable":  # not for everybody's eyes: what is, is shown
-            record = Record(wiring.store(chosen).status())
-            word, message = lifecycle(record.status), ""
-    if arguments.json:
-        view = _StatusView(word, record.status, trust, message)
-        out.show([msgspec.json.format(msgspec.json.encode(view), indent=2).decode()])
-    elif message:
-        out.show([f"{'Lifecycle':<12} {word}", message])
-    else:
-        out.show(words.status_lines(record, word, trust))
-    return EXIT_OK
-
-
 # --- plan -------------------------------------------------------------------------------------------------------------
 
 
@@ -115,30 +79,48 @@ class _Shown(NamedTuple):
 def plan(arguments: argparse.Namespace) -> int:
     """Show what would change."""
     chosen = _settings(arguments)
-    out, err = _terminals()
-    problem: CoreOpsError | None = None
+    shown = _Shown(arguments.json, arguments.verbose)
+    with _trail(chosen, "plan") as trail:
+        ports, found = _looked(chosen, arguments, trail)
+        if found.desired is None:
+            raise found.problem or StateError("find a desired state", code="no-desired-state")
+        planned = run.plan(ports, found.desired, found.record.last)
+        trail.ended(planned, found.problem)
+    status = _planned(planned, found.record, found.problem, shown)
+    return EXIT_PENDING if status == EXIT_OK and arguments.exit_code and not planned.in_sync else status
+
+
+def _looked(
+    chosen: settings.Settings, arguments: argparse.Namespace, trail: Trail
+) -> tuple[outlook.Ports, outlook.Outlook]:
+    """Return what a plan is made from: a directory, or what the host was given."""
     if arguments.source_repo is not None:
-        ports, goal, desired, record = _stateless(chosen, arguments, Doubts(err))
-    else:
-        ports, goal, record = _tracked(chosen, Doubts(err))
-        try:
-            with held(chosen.path("lock_path"), LOOK_WAIT_S):
-                found = outlook.look(ports, goal)
-        except LockedError as locked:  # a long run must not keep anybody from looking
-            found = outlook.recall(ports, goal, locked)
-        desired_or_none, problem, record = found.desired, found.problem, found.record
-        if desired_or_none is None:
-            raise problem or StateError("find a desired state", code="no-desired-state")
-        desired = desired_or_none
-    planned = run.plan(ports, desired, record.last)
-    _show_plan(out, planned, _Shown(arguments.json, arguments.verbose), record)
+        ports, _, desired, record = worlds.stateless(chosen, arguments, Doubts(_terminals()[1]))
+        trail.began(ports)
+        return ports, outlook.Outlook(desired, record, None)
+    ports, goal, _ = worlds.tracked(chosen, Doubts(_terminals()[1]))
+    trail.began(ports)
+    try:
+        with held(chosen.path("lock_path"), LOOK_WAIT_S):
+            return ports, outlook.look(ports, goal)
+    except LockedError as locked:  # a long run must not keep anybody from looking
+        return ports, outlook.recall(ports, goal, locked)
+
+
+def _planned(planned: Plan, record: Record, problem: CoreOpsError | None, shown: _Shown) -> int:
+    """Show a plan and what a person has to know beside it; return the exit status without regard to pending changes."""
+    out, err = _terminals()
+    _show_plan(out, planned, shown, record)
+    err.show(printable(line) for line in notices(record, busy=True))
     if problem is not None:
         err.show(_problem_lines(problem))
         if problem.disposition is not Disposition.RETRY:
             return EXIT_FAILED
-    if planned.blocked:
-        return EXIT_FAILED
-    return EXIT_PENDING if arguments.exit_code and not planned.in_sync else EXIT_OK
+    return EXIT_FAILED if planned.blocked else EXIT_OK
+
+
+def _trail(chosen: settings.Settings, verb: str) -> Trail:
+    return Trail(chosen.get("audit_dir"), verb, chosen.get("host"), wiring.controller())
 
 
 def _show_plan(out: Terminal, planned: Plan, shown: _Shown, record: Record) -> None:
@@ -162,73 +144,54 @@ def _problem_lines(problem: CoreOpsError) -> list[str]:
     return [*lines, f"    next: {problem.hint}", f"  {held_to}"]
 
 
-def _tracked(chosen: settings.Settings, *reporters: Reporter) -> tuple[outlook.Ports, outlook.Goal, Record]:
-    ports = wiring.ports(chosen, *reporters)
-    trust, record = wiring.tracked_trust(chosen, ports.store.load())
-    if record.status is not None:
-        ports = ports._replace(store=_Begun(ports.store, record))
-    return ports, wiring.goal(chosen, trust), record
-
-
-class _Begun:
-    """A store whose first answer is a record that begins with the host's pin; it is saved when the run saves."""
-
-    def __init__(self, store: Store, record: Record) -> None:
-        self._store, self._record = store, record
-
-    def load(self) -> Record:
-        """Return the record."""
-        return self._record
-
-    def salvage(self) -> Record:
-        """Return the record: it is not damaged."""
-        return self._record
-
-    def save(self, record: Record) -> None:
-        """Save it for good."""
-        self._store.save(record)
-        self._record = record
-
-
-def _stateless(
-    chosen: settings.Settings, arguments: argparse.Namespace, *reporters: Reporter
-) -> tuple[outlook.Ports, outlook.Goal, Desired, Record]:
-    if chosen.by_name["host"].origin == "host name":
-        raise UsageError(
-            "use --source-repo without --host", code="host-needed", hint="add --host <name of a directory in hosts/>"
-        )
-    ports = wiring.ports(chosen, *reporters)._replace(store=wiring.stateless_store(chosen))
-    goal = wiring.goal(chosen, Trust("unsigned", (), ""))
-    try:
-        origin, tree = wiring.stateless_source(arguments.source_repo.absolute())
-        desired = outlook.rendered(tree, goal, origin)
-        record = ports.store.load()
-        record = msgspec.structs.replace(record, last=outlook.examined(ports, desired, record.last))
-    except (SourceTreeError, RefusedRevisionError) as refused:
-        raise GivenTreeError(
-            refused.message, code=refused.code, hint="mend the source tree", details=refused.details
-        ) from refused
-    return ports, goal, desired, msgspec.structs.replace(record, status=record.status or Status())
-
-
 # --- apply and agent --------------------------------------------------------------------------------------------------
 
 
 def apply(arguments: argparse.Namespace) -> int:
     """Make the host what it should be, showing plan, progress and result."""
+    asked = options.chosen(arguments)
     chosen = _settings(arguments)
     out, err = _terminals()
     shown = _Shown(arguments.json, arguments.verbose)
+    if asked.plan_only:
+        return _rollback_plan(chosen, asked.rollback_to, shown)
     progress: tuple[Reporter, ...] = (Doubts(err) if shown.json else Progress(out, full=shown.full),)
-    problem: CoreOpsError | None = None
-    with held(chosen.path("lock_path")):
-        if arguments.source_repo is not None:
-            ports, goal, desired, record = _stateless(chosen, arguments, *progress)
-            result: Result | None = run.converge(ports, goal, desired, record)
-        else:
-            ports, goal, record = _tracked(chosen, *progress)
-            result, problem = run.tracked(ports, goal, "apply")
-    return _concluded(result, problem, shown, out, err)
+    with held(chosen.path("lock_path")), _trail(chosen, "rollback" if asked.rollback_to else "apply") as trail:
+        result, problem, record = _applied(chosen, arguments, trail, progress)
+        trail.ended(result, problem)
+    if asked.unrecorded:
+        err.show(["note: nothing was read from or written to the record (--force-no-state)"])
+    return _concluded((result, problem), record, shown, out, err)
+
+
+def _applied(
+    chosen: settings.Settings, arguments: argparse.Namespace, trail: Trail, progress: tuple[Reporter, ...]
+) -> tuple[Result | None, CoreOpsError | None, Record]:
+    """Carry out one apply of whatever kind it is; the record is that of afterwards."""
+    asked = options.chosen(arguments)
+    extent: outlook.Extent = "files" if arguments.no_reload else "whole"
+    if asked.rollback_to:
+        ports, goal = wiring.rollback(chosen, *progress)
+        trail.began(ports)
+        return rollback.roll_back(ports, goal, asked.rollback_to), None, ports.store.load()
+    if arguments.source_repo is not None:
+        ports, goal, desired, record = worlds.stateless(chosen, arguments, *progress)
+        trail.began(ports)
+        by_hand = msgspec.structs.replace(record, attempts=())
+        return run.converge(ports, goal._replace(extent=extent), desired, by_hand), None, ports.store.load()
+    ports, goal, _ = worlds.tracked(chosen, *progress, unrecorded=asked.unrecorded)
+    trail.began(ports)
+    return *run.tracked(ports, goal._replace(extent=extent), "apply"), ports.store.load()
+
+
+def _rollback_plan(chosen: settings.Settings, asked: str, shown: _Shown) -> int:
+    """Show what going back would do, changing nothing."""
+    with _trail(chosen, "plan") as trail, held(chosen.path("lock_path"), LOOK_WAIT_S):
+        ports, goal = wiring.rollback(chosen)
+        trail.began(ports)
+        planned, record = rollback.plan(ports, goal, asked)
+        trail.ended(planned, None)
+    return _planned(planned, msgspec.structs.replace(record, rollback=None), None, shown)
 
 
 def agent(arguments: argparse.Namespace) -> int:
@@ -236,22 +199,31 @@ def agent(arguments: argparse.Namespace) -> int:
     chosen = _settings(arguments)
     out, err = _terminals()
     quiet = reads_journal(standard()[0], settings.journal_stream())
-    with held(chosen.path("lock_path")):
-        ports, goal, _ = _tracked(chosen, *(() if quiet else (Progress(out, full=False),)))
-        result, problem = run.tracked(ports, goal, "agent")
-    if quiet:
-        return _exit_status(result, problem)
-    return _concluded(result, problem, _Shown(json=False, full=False), out, err)
+    with held(chosen.path("lock_path")), _trail(chosen, "agent") as trail:
+        ports, goal, _ = worlds.tracked(chosen, *(() if quiet else (Progress(out, full=False),)))
+        trail.began(ports)
+        extent: outlook.Extent = "files" if arguments.no_reload else "whole"
+        result, problem = run.tracked(ports, goal._replace(extent=extent), "agent")
+        trail.ended(result, problem)
+        if quiet:
+            return _exit_status(result, problem)
+        record = ports.store.load()
+    return _concluded((result, problem), record, _Shown(json=False, full=False), out, err)
 
 
-def _concluded(result: Result | None, problem: CoreOpsError | None, shown: _Shown, out: Terminal, err: Terminal) -> int:
+def _concluded(
+    done: tuple[Result | None, CoreOpsError | None], record: Record, shown: _Shown, out: Terminal, err: Terminal
+) -> int:
+    result, problem = done
+    known = [printable(line) for line in notices(record, busy=True) if record.status is not None]
     if result is None:
-        out.show(["controller is detached: it stands still until `core-ops init <repository> <ref> --force`"])
+        out.show(known)
         return EXIT_OK
     if shown.json:
         out.show([msgspec.json.encode(result_view(result)).decode()])
     else:
         out.show(words.result_lines(result_view(result), result.failures))
+    err.show(known)
     if problem is not None:
         err.show(_problem_lines(problem))
     return _exit_status(result, problem)

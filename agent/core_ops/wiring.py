@@ -8,7 +8,7 @@ from core_ops import __version__
 from core_ops.enrol import Enrolment, begun, pin_of, without_secrets
 from core_ops.errors import HostError, SettingsError
 from core_ops.examiner import examine
-from core_ops.host import accounts, directory, files, mountinfo, roots, systemd, trust
+from core_ops.host import accounts, directory, files, machine, mountinfo, roots, systemd, trust
 from core_ops.host.git import GitStore
 from core_ops.host.journal import Journal
 from core_ops.host.signatures import prove
@@ -91,6 +91,10 @@ class LocalHost:
                 files.sweep(path)
             files.unmake(made)
             raise
+
+    def inputs(self) -> str:
+        """Return kernel, boot, systemd and podman; see `core_ops.ports.Host`."""
+        return machine.inputs()
 
     def carry_out(self, effects: tuple[Effect, ...]) -> tuple[Failure, ...]:
         """Carry out one batch; see `core_ops.ports.Host`."""
@@ -176,7 +180,13 @@ def ports(settings: Settings, *reporters: Reporter) -> Ports:
 
 def goal(settings: Settings, known: Trust) -> Goal:
     """Return what a run is for."""
-    return Goal(settings.get("host"), settings.directories, known, controller())
+    host = settings.get("host")
+    return Goal(host, settings.directories, known, controller(), scope(host))
+
+
+def rollback(settings: Settings, *reporters: Reporter) -> tuple[Ports, Goal]:
+    """Return the world and the goal of a way back: it needs neither a repository nor keys."""
+    return ports(settings, *reporters), goal(settings, Trust("simple", (), ""))
 
 
 def tracked_trust(settings: Settings, known: Record) -> tuple[Trust, Record]:

@@ -71,18 +71,6 @@ def test_another_process_finds_the_same(tmp_path: Path) -> None:
     assert set(modes.values()) == {0o600}
 
 
-def test_ten_snapshots_are_kept(tmp_path: Path) -> None:
-    """Old ones go, the newest is the one that holds."""
-    store = Store(tmp_path / "status.json", "host:h1:m")
-    for number in range(15):
-        desired = rendered({"services/a/a.container": f"[Container]\nImage=x:{number}\n"})
-        store.save(msgspec.structs.replace(RECORD, last=LastApplied(desired, (), ())))
-    assert len(list((tmp_path / "snapshots").iterdir())) == 10
-    found = Store(tmp_path / "status.json", "host:h1:m").load().last.desired
-    assert found is not None
-    assert found.items[0].content == b"[Container]\nImage=x:14\n"
-
-
 def test_what_a_killed_run_was_writing_is_gone_after_the_next_save(tmp_path: Path) -> None:
     """Half-written files are removed, also those of parts that did not change since."""
     store = Store(tmp_path / "status.json", "host:h1:m")

@@ -19,7 +19,7 @@ from core_ops.reconcile.graph import build
 from core_ops.reconcile.guide import guide
 from core_ops.reconcile.model import Anchor, Desired, Failure, LastApplied, Obj, Plan, Result, Source, TreeFile
 from core_ops.reconcile.plan import plan
-from core_ops.reconcile.record import DesiredState, Reconciliation, Record, Refusal, Status, lifecycle
+from core_ops.reconcile.record import DesiredState, Reconciliation, Record, Refusal, Status, lifecycle, notices
 from core_ops.reconcile.sarif import sarif
 from core_ops.reconcile.words import plan_lines, result_lines, status_lines
 from fakes import FakeHost
@@ -119,7 +119,12 @@ def _status() -> list[str]:
     anchor = Anchor("1" * 40, "3" * 40, "4" * 64, "alice", "SHA256:abc", 1_750_000_000)
     record = Record(status, anchor, LastApplied(_of("1", WEB)))
     return list(
-        status_lines(record, lifecycle(status), "keys in /etc/core-ops/allowed_signers, starting from first use")
+        status_lines(
+            record,
+            lifecycle(status, busy=False),
+            "keys in /etc/core-ops/allowed_signers, starting from first use",
+            notices(record, busy=False),
+        )
     )
 
 

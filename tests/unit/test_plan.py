@@ -144,6 +144,14 @@ def test_a_changed_unit_stops_with_its_old_definition() -> None:
     assert entry(planned, "container/a").causes[0].source_object == entry(planned, "network/n").object
 
 
+def test_a_unit_that_is_on_its_way_down_stops_before_its_file_changes() -> None:
+    """Between two crashes it is neither up nor done; systemd would start it from its old file while the new one is read."""
+    old, new = (rendered({"services/a/a.container": f"[Container]\nImage=x:{n}\n{INSTALL}"}) for n in (1, 2))
+    last, observed = settled(old)
+    crashing = seen_as(observed, "a.service", active="deactivating", sub="stop-post")
+    assert jobs(plan(new, last, crashing)) == ["stop a.service", "start a.service"]
+
+
 def test_an_activator_stops_before_what_it_activates() -> None:
     """Or the timer or socket would start again what was just stopped."""
     files = {

@@ -25,8 +25,8 @@ HEADINGS = [
 ]
 SOURCES = {path: ast.parse(path.read_text()) for path in sorted((ROOT / "agent" / "core_ops").rglob("*.py"))}
 
-_CODE = re.compile(r"[A-Za-z][A-Za-z-]+")
-_ROW = re.compile(r"^\| `([A-Za-z-]+)` \| (.+) \|$", re.MULTILINE)
+_CODE = re.compile(r"[A-Za-z][A-Za-z_-]+")
+_ROW = re.compile(r"^\| `([A-Za-z_-]+)` \| (.+) \|$", re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 

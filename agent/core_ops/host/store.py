@@ -3,7 +3,7 @@
     status.json               what people and scripts read
     deterministic-state.json  ownership, start records, which snapshot holds
     trust-state.json (.bak)   the newest authenticated revision
-    snapshots/<digest>.json   desired states as they were applied, ten of them
+    snapshots/<digest>.json   desired states as they were applied, ten of them; only the one that holds is read by a run
 
 Parts are written in an order in which a cut between two of them is safe: a snapshot before what names it, ownership before
 files exist, the anchor before the status that tells of it.
@@ -17,31 +17,30 @@ from typing import TypeVar
 import msgspec
 
 from core_ops.errors import StateError, StateWriteError
-from core_ops.reconcile.model import Anchor, Desired, LastApplied, Owned, Started, Value, sha256_hex
+from core_ops.reconcile import snapshots
+from core_ops.reconcile.model import Anchor, Desired, LastApplied, Owned, Source, Started, Value
 from core_ops.reconcile.record import SCHEMA_VERSION, Record, Status
+from core_ops.reconcile.retry import Attempt
+from core_ops.reconcile.snapshots import History, Snapshot
 
-SNAPSHOTS_KEPT = 10
 SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 
 T = TypeVar("T")
 
 
-class Snapshot(Value, frozen=True):
-    """One state that was applied and verified: `digest` names its file."""
-
-    digest: str
-    revision: str
-
-
 class Memory(Value, frozen=True):
-    """`deterministic-state.json`. `snapshots` are newest first; `applied` is the digest of the one that holds."""
+    """`deterministic-state.json`. `applied` is the digest of the state that holds, `source` where that came from."""
 
     schema_version: int = SCHEMA_VERSION
     scope: str = ""
     applied: str = ""
+    source: Source | None = None
     owned: tuple[Owned, ...] = ()
     started: tuple[Started, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
+    expired: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    rollback: Snapshot | None = None
     examined: str = ""
 
 
@@ -70,10 +69,18 @@ class Store:
         status = self.status()
         self._recall()
         trust = self._read_trust()
-        return Record(status, trust.anchor if trust else None, self._last())
+        return self._record(status, trust)
 
-    def _last(self) -> LastApplied:
-        return LastApplied(self._desired, self._memory.owned, self._memory.started, self._memory.examined)
+    def _record(self, status: Status | None, trust: TrustState | None) -> Record:
+        memory = self._memory
+        return Record(
+            status=status,
+            anchor=trust.anchor if trust else None,
+            last=LastApplied(self._desired, memory.owned, memory.started, memory.examined),
+            history=History(memory.snapshots, memory.expired),
+            attempts=memory.attempts,
+            rollback=memory.rollback,
+        )
 
     def status(self) -> Status | None:
         """Return the part that anybody may read, or None when there is none.
@@ -93,31 +100,52 @@ class Store:
             self._recall()
         with contextlib.suppress(StateError):
             trust = self._read_trust()
-        return Record(status, trust.anchor if trust else None, self._last())
+        return self._record(status, trust)
 
     def _recall(self) -> None:
         self._memory = self._read(self._memory_file, Memory) or Memory()
         if self._memory.scope and _machine(self._memory.scope) != _machine(self._scope):
             raise StateError(
                 f"use {self._memory_file}: it was written on another machine ({self._memory.scope}, this is {self._scope})",
-                code="incompatible-scope",
+                code="incompatible_scope",
                 hint="a cloned machine starts afresh: remove that file, or give the machine back its id",
             )
         if self._memory.applied:
-            self._desired = self._read(self._snapshot_file(self._memory.applied), Desired)
+            found = self._read(self._snapshot_file(self._memory.applied), Desired)
+            source = self._memory.source or (found.source if found else Source(""))
+            self._desired = found and msgspec.structs.replace(found, source=source)
+
+    def snapshot(self, snapshot: Snapshot) -> Desired:
+        """Return the state of a snapshot; see `core_ops.ports.Store`."""
+        found = self._read(self._snapshot_file(snapshot.digest), Desired)
+        if found is None:
+            raise StateError(
+                f"read {self._snapshot_file(snapshot.digest)}: it is gone",
+                code="missing_snapshot",
+                hint="take another revision of `core-ops status`, or `core-ops init <repository> <ref> --force`",
+            )
+        source = Source(snapshot.revision, snapshot.repository, snapshot.ref, snapshot.signer)
+        return msgspec.structs.replace(found, source=source)
 
     def save(self, record: Record) -> None:
         """Write the parts that changed; see `core_ops.ports.Store`."""
-        memory = self._memory
-        if record.last.desired is not None and record.last.desired != self._desired:
-            memory = self._keep(record.last.desired)
-            self._desired = record.last.desired
-        self._memory = msgspec.structs.replace(
-            memory,
+        desired, applied = record.last.desired, self._memory.applied
+        if desired is not None and desired != self._desired:
+            content = snapshots.content(desired)
+            applied = snapshots.digest(content)
+            self._write(self._snapshot_file(applied), content)
+            self._desired = desired
+        self._memory = Memory(
             scope=self._scope,
+            applied=applied,
+            source=desired.source if desired else self._memory.source,
             owned=record.last.owned,
             started=record.last.started,
             examined=record.last.examined,
+            snapshots=record.history.snapshots,
+            expired=record.history.expired,
+            attempts=record.attempts,
+            rollback=record.rollback,
         )
         self._write(self._memory_file, msgspec.json.encode(self._memory))
         self._save_anchor(record.anchor)
@@ -134,19 +162,11 @@ class Store:
         for path in both:
             self._write(path, msgspec.json.encode(TrustState(anchor)))
 
-    def _keep(self, desired: Desired) -> Memory:
-        content = msgspec.json.encode(desired)
-        digest = sha256_hex(content)[:32]
-        self._write(self._snapshot_file(digest), content)
-        snapshots = (
-            Snapshot(digest, desired.source.revision),
-            *(s for s in self._memory.snapshots if s.digest != digest),
-        )[:SNAPSHOTS_KEPT]
-        return msgspec.structs.replace(self._memory, applied=digest, snapshots=snapshots)
-
     def _prune(self) -> None:
         """Remove snapshots that are no longer named, and what a killed run was writing."""
-        kept = {f"{s.digest}.json" for s in self._memory.snapshots}
+        memory = self._memory
+        digests = {memory.applied, *(s.digest for s in (*memory.snapshots, memory.rollback) if s)}
+        kept = {f"{digest}.json" for digest in digests}
         with contextlib.suppress(OSError):
             for name in os.listdir(self._directory / "snapshots"):
                 if name not in kept:

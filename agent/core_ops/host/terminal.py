@@ -14,11 +14,13 @@ from core_ops.reconcile.events import (
     Event,
     Failed,
     Planned,
+    ProgressStopped,
     RevisionAuthenticated,
     RevisionRefused,
     RunFinished,
     RunStarted,
     SourceUnavailable,
+    StoodStill,
     Warned,
     effect_words,
 )
@@ -92,6 +94,8 @@ def _lines(event: Event) -> tuple[str, ...]:
             return (doubt_line(event),)
         case SourceUnavailable() | RevisionRefused() | RunStarted() | Planned() | Failed() | RunFinished():
             return ()  # the plan, the failures and the summary are shown whole, elsewhere
+        case ProgressStopped() | StoodStill():
+            return ()  # the record says so too, and is shown at the end
 
 
 def doubt_line(event: Doubted) -> str:

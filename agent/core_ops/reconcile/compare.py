@@ -223,7 +223,8 @@ def _unit(node: Node, state: UnitState, started: str | None, context: _Context) 
     return UnitChange(
         node,
         state,
-        stop=up and stopping,
+        stop=stopping
+        and (up or state.active == "deactivating"),  # one that crashed may come up again from its old file
         job=job,
         reset=bool(job) and state.active == "failed",  # a start limit that was hit would refuse the job
         enablement=enablement,

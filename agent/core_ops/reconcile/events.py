@@ -17,6 +17,7 @@ from core_ops.reconcile.model import (
     Value,
     WriteFile,
 )
+from core_ops.reconcile.retry import Diagnosis, words
 
 _ERROR, _WARNING, _NOTICE, _INFO = 3, 4, 5, 6  # syslog priorities, as journald wants them
 
@@ -96,6 +97,19 @@ class Failed(Value, frozen=True):
     failure: Failure
 
 
+class ProgressStopped(Value, frozen=True):
+    """A revision failed too often in the same way; it is not tried again by itself."""
+
+    diagnosis: Diagnosis
+
+
+class StoodStill(Value, frozen=True):
+    """The host is detached; the run did nothing."""
+
+    revision: str
+    message: str
+
+
 class RunFinished(Value, frozen=True):
     """A run is over. `message` sums it up; `succeeded` is what its exit status says."""
 
@@ -116,6 +130,8 @@ Event = (
     | Planned
     | Changed
     | Failed
+    | ProgressStopped
+    | StoodStill
     | RunFinished
 )
 
@@ -139,6 +155,8 @@ MESSAGE_IDS: dict[type, str] = {
     Planned: "85022cb7bc9440b28e5ac6b49805894c",
     Changed: "ad48b8b6acf04ffba0730e41061176e3",
     Failed: "c8a18c76c1f84c0b96c87f2f95d6a91b",
+    ProgressStopped: "d2d3b49197744d16a4ed92ad6e93a53b",
+    StoodStill: "843112aae37f434c823c4f52ad3d7b6c",
     RunFinished: "5a64b3b58f4540a6a92b515df1d00658",
 }
 
@@ -171,6 +189,8 @@ def _told(event: Event) -> tuple[int, str, dict[str, str]]:
     match event:
         case RunStarted() | RunFinished() | Planned():
             return _told_of_run(event)
+        case ProgressStopped() | StoodStill():
+            return _told_of_standing(event)
         case SourceUnavailable() | Warned() | Doubted() | RevisionAuthenticated() | RevisionRefused():
             return _told_of_source(event)
         case Changed():
@@ -193,6 +213,17 @@ def _told_of_run(event: RunStarted | Planned | RunFinished) -> tuple[int, str, d
         case RunFinished():
             fields = {"REVISION": event.revision, "OUTCOME": event.outcome, "CHANGED_COUNT": str(event.changed_count)}
             return (_NOTICE if event.succeeded else _ERROR), event.message, fields
+        case _:
+            assert_never(event)
+
+
+def _told_of_standing(event: ProgressStopped | StoodStill) -> tuple[int, str, dict[str, str]]:
+    match event:
+        case ProgressStopped(diagnosis=found):
+            fields = {"REVISION": found.revision, "OBJECTS": " ".join(found.objects), "HINT": found.lifted_by}
+            return _ERROR, words(found), fields
+        case StoodStill():
+            return _INFO, event.message, {"REVISION": event.revision}
         case _:
             assert_never(event)
 

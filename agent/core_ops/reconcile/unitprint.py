@@ -29,8 +29,14 @@ def _lines(text: UnitText) -> Iterator[str]:
             if last != section:
                 last = section
                 yield f"[{last}]"
-        yield f"{a.key}={a.value}"
+        yield f"{a.key}={_one_line(a.value)}"
     yield from (f"[{name}]" for name in unopened)
+
+
+def _one_line(value: str) -> str:
+    """Return a value as it is written; one that ends in a backslash goes on over an empty line, which adds nothing to it."""
+    open_end = (len(value) - len(value.rstrip("\\"))) % 2
+    return f"{value} \\\n" if open_end else value
 
 
 def says_the_same(one: UnitText, other: UnitText) -> bool:

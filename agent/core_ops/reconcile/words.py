@@ -13,8 +13,10 @@ from core_ops.errors import printable
 from core_ops.reconcile.contract import PlanEntryView, PlanView, ResultView, RevisionView
 from core_ops.reconcile.model import Failure
 from core_ops.reconcile.record import Lifecycle, Record
+from core_ops.reconcile.snapshots import Snapshot
 
 DIFF_LINES_SHOWN = 12
+SNAPSHOTS_SHOWN = 10
 
 _SIGNS: Mapping[str, str] = {
     "create": "+",
@@ -166,18 +168,19 @@ def _failure_lines(failure: Failure) -> Iterator[str]:
         yield f"         journalctl -b -u {printable(failure.unit)}"
 
 
-def status_lines(record: Record, lifecycle: Lifecycle, trust: str) -> Iterator[str]:
+def status_lines(record: Record, lifecycle: Lifecycle, trust: str, said: tuple[str, ...]) -> Iterator[str]:
     """Yield the persisted provenance for people.
 
     Args:
         record: what was loaded.
         lifecycle: the one word for it.
         trust: how revisions are authenticated here, in words.
+        said: what has to be known before anything else.
     """
     yield f"{'Lifecycle':<12} {lifecycle}"
+    yield from map(printable, said)
     status = record.status
     if status is None:
-        yield "controller is not initialized; run 'core-ops init <repository> <ref>' to initialize"
         return
     run, desired = status.reconciliation, status.desired_state
     yield from _field("Repository", desired.repository)
@@ -193,12 +196,23 @@ def status_lines(record: Record, lifecycle: Lifecycle, trust: str) -> Iterator[s
     yield from _field("Remote says", seen)
     last_run = f"{run.status}, attempt {run.generation}, {run.last_finished_at}" if run.last_finished_at else run.status
     yield from _field("Last run", last_run)
-    yield from _field("Message", run.message)
+    yield from _field("Message", run.message if run.diagnosis is None else "")
+    for line in run.diagnosis.said if run.diagnosis else ():
+        yield from _field("Last words", line)
     if run.refused:
         yield from _field("Refused", f"{run.refused.revision[:8]} at {run.refused.at} ({run.refused.code})")
         yield from _field("", run.refused.message)
     if record.last.desired:
         yield from _field("Manages", f"{_count(len(record.last.desired.items))} for host {record.last.desired.host}")
+    yield from _snapshot_lines(record.history.snapshots)
+
+
+def _snapshot_lines(snapshots: tuple[Snapshot, ...]) -> Iterator[str]:
+    for place, kept in enumerate(snapshots[:SNAPSHOTS_SHOWN]):
+        line = f"{kept.revision[:12]}  {kept.at}  {kept.signer or 'not signed'}"
+        yield printable(f"{'' if place else 'Snapshots':<12} {line}")
+    if len(snapshots) > SNAPSHOTS_SHOWN:
+        yield f"{'':<12} … {len(snapshots) - SNAPSHOTS_SHOWN} more (--json shows them)"
 
 
 def _field(name: str, value: str) -> Iterator[str]:
