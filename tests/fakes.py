@@ -43,7 +43,7 @@ from core_ops.reconcile.model import (
     WriteFile,
 )
 from core_ops.reconcile.preflight import Examination, seal
-from core_ops.reconcile.quadlet import Peers, Relations, host_paths, peers, relations, runtime_unit
+from core_ops.reconcile.quadlet import Peers, Relations, host_paths, mentions, peers, relations, runtime_unit
 from core_ops.reconcile.record import Record
 from core_ops.reconcile.snapshots import Snapshot
 from core_ops.reconcile.unitfile import UnitText, layered, parse
@@ -132,7 +132,7 @@ class FakeHost:
 
     def reload(self) -> None:
         units = {p: unit for p in self.files if (unit := self._unit_of(p))}
-        known = peers((*self._text(p)[:2], unit) for p, unit in units.items())
+        known = peers((n, mentions(n, t), unit) for p, unit in units.items() for n, t, _ in [self._text(p)])
         self.loaded = {unit: self._load(p, unit, known) for p, unit in units.items()}
 
     def restart(self, unit: str) -> None:

@@ -12,7 +12,7 @@ from core_ops.reconcile.kinds import KINDS, UnitName, dropin_targets
 from core_ops.reconcile.layout import DropInSource, HostTree, ServiceTree
 from core_ops.reconcile.model import Directories, Finding, Item, Obj
 from core_ops.reconcile.mounts import unsupported
-from core_ops.reconcile.unitfile import UnitText, parse
+from core_ops.reconcile.unitfile import parse
 
 BASE_PREFIX, HOST_PREFIX = "10-base", "20-host"
 
@@ -27,14 +27,12 @@ class DropIns:
         for prefix, dropin in self._all:
             self._by_target.setdefault(dropin.unit, {})[f"{prefix}-{dropin.name}"] = dropin
 
-    def texts(self, name: UnitName) -> Iterator[UnitText]:
+    def files(self, name: UnitName) -> Iterator[tuple[bytes, str]]:
         """Yield the drop-ins of a unit's own file by name; of two with one name, the one for fewer units counts."""
         found: dict[str, DropInSource] = {}
         for target in dropin_targets(name.file_name):
             found = self._by_target.get(target, {}) | found
-        for _, dropin in sorted(found.items()):
-            if isinstance(text := parse(dropin.content, dropin.path), UnitText):
-                yield text
+        yield from ((dropin.content, dropin.path) for _, dropin in sorted(found.items()))
 
     def items(self, units: Mapping[str, str], directories: Directories, claims: Claims) -> Iterator[Item]:
         """Yield the drop-ins as files of the host.

@@ -8,12 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from core_ops.reconcile.kinds import KINDS, UnitName, dropin_targets, is_template, unit_name
+from core_ops.reconcile.definition import Definition, defined
+from core_ops.reconcile.kinds import KINDS, dropin_targets, is_template, unit_name
 from core_ops.reconcile.model import NATIVE_TYPES, Desired, Item, Obj, Value, sha256_hex
-from core_ops.reconcile.quadlet import Peers, Relations, host_paths, peers, relations
-from core_ops.reconcile.unitfile import UnitText, layered, parse
-
-_INSTALL_KEYS = ("WantedBy", "RequiredBy", "UpheldBy")
+from core_ops.reconcile.mountneeds import mount_needs
+from core_ops.reconcile.quadlet import Peers, Relations, peers, related
 
 
 class Node(Value, frozen=True):
@@ -80,7 +79,7 @@ def build(desired: Desired) -> Graph:
     mains = [i for i in desired.items if i.unit and i.object.resource_type != "dropin"]
     dropins, configs = _dropins_by_target(desired), _configs_by_path(desired)
     sources = [_source(i, dropins) for i in mains]
-    known = peers((s.name, s.text, s.item.unit) for s in sources)
+    known = peers((s.means.name, s.means.said, s.item.unit) for s in sources)
     drafts = {s.item.unit: _draft(s, known, configs) for s in sources}
     order, cycle = _ordered(_prerequisites(drafts))
     wanted, inputs = _wanted(drafts), _inputs(drafts)
@@ -93,12 +92,11 @@ def _file_name(item: Item) -> str:
 
 
 class _Source(Value, frozen=True):
-    """A unit file with the drop-ins that apply to it."""
+    """A unit file with the drop-ins that apply to it, and what they say together."""
 
     item: Item
-    name: UnitName
     dropins: tuple[Item, ...]
-    text: UnitText
+    means: Definition
 
 
 def _source(item: Item, dropins: Mapping[str, tuple[Item, ...]]) -> _Source:
@@ -107,8 +105,7 @@ def _source(item: Item, dropins: Mapping[str, tuple[Item, ...]]) -> _Source:
         msg = f"{item.path} was rendered without being a unit"
         raise AssertionError(msg)
     own = _dropins_of(item, dropins)
-    text = layered(t for i in (item, *own) if isinstance(t := parse(i.content, i.path), UnitText))
-    return _Source(item, name, own, text)
+    return _Source(item, own, defined(name, tuple((i.content, i.sources[-1]) for i in (item, *own))))
 
 
 def _dropins_by_target(desired: Desired) -> Mapping[str, tuple[Item, ...]]:
@@ -156,22 +153,22 @@ def config_names(config: Obj) -> Iterator[str]:
 
 
 def _draft(source: _Source, known: Peers, configs: Mapping[str, tuple[Item, ...]]) -> Node:
-    item, name, text = source.item, source.name, source.text
+    item, means = source.item, source.means
     template = is_template(item.unit)
-    paths = host_paths(text)
-    used = {c.object: c for path in paths for c in configs.get(path, ())}
+    used = {c.object: c for path in means.paths for c in configs.get(path, ())}
+    mounts = mount_needs(means.name, means.text, known.mounts)
     return Node(
         unit=item.unit,
         item=item,
         dropins=source.dropins,
         configs=tuple(used[o] for o in sorted(used)),
-        relations=relations(name, text, item.unit, known),
-        native=KINDS[name.suffix].type in NATIVE_TYPES,
+        relations=related(means.name, means.said, item.unit, known, mounts),
+        native=KINDS[means.name.suffix].type in NATIVE_TYPES,
         template=template,
-        installs=not template and any(text.values("Install", k) for k in _INSTALL_KEYS),
+        installs=not template and means.installs,
         wanted=False,
         inputs="",
-        paths=paths,
+        paths=means.paths,
     )
 
 

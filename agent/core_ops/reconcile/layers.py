@@ -43,7 +43,7 @@ def layers(node: Node) -> tuple[Layer, ...]:
 
 
 def _layer(item: Item) -> Layer:
-    text = parse(item.content, item.path)
+    text = parse(item.content, item.sources[-1])
     return Layer(item.sources[-1], item.path, text if isinstance(text, UnitText) else UnitText())
 
 

@@ -12,12 +12,13 @@ from msgspec.structs import astuple
 from core_ops.reconcile.escape import where
 from core_ops.reconcile.kinds import KINDS, UnitName
 from core_ops.reconcile.model import Value
-from core_ops.reconcile.mountneeds import mount_needs
+from core_ops.reconcile.mountneeds import MountNeeds, mount_needs
 from core_ops.reconcile.quoting import SPECIAL, split, unquoted
 from core_ops.reconcile.references import needed, pod_of
 from core_ops.reconcile.unitfile import UnitText
 
 _STRONG = ("Requires", "BindsTo", "PartOf", "Requisite")
+_UNIT_KEYS = ("After", "Before", *_STRONG, "Wants", "Upholds")
 _SEPARATORS = tuple(map(re.compile, (r"\s+", "[:,=]", r"""[\s:,="']+""", r"""[\s:,="'`;&|<>()]+""")))
 _NOTHING = re.compile(r"/(?:\.?/)*(?:\.$)?")  # `//` and `/./` are `/`
 _TRUE = frozenset({"1", "yes", "true", "on"})
@@ -50,15 +51,53 @@ class Peers(Value, frozen=True):
     mounts: dict[str, str]
 
 
-def peers(files: Iterable[tuple[UnitName, UnitText, str]]) -> Peers:
-    """Return what the given files (name, text with drop-ins, runtime unit) are to each other."""
+class Mentions(Value, frozen=True):
+    """The names that a unit's text says, before anything is known of the units that other files become.
+
+    `holds` are the Quadlet files it is started from, its `pod` among them. The others are words of `[Unit]` as they stand
+    there, and `activates` units.
+    """
+
+    holds: tuple[str, ...]
+    after: tuple[str, ...]
+    before: tuple[str, ...]
+    strong: tuple[str, ...]
+    wants: tuple[str, ...]
+    activates: tuple[str, ...]
+    pod: str = ""
+    starts_with_pod: bool = True
+
+
+def mentions(name: UnitName, text: UnitText) -> Mentions:
+    """Return the names in a unit's text.
+
+    Args:
+        name: the file's name.
+        text: the file with its drop-ins.
+    """
+    unit = {key: text.words("Unit", key) for key in _UNIT_KEYS}
+    pod = pod_of(name, text)
+    used = (*(needed(name, text) if KINDS[name.suffix].form == "quadlet" else ()), *((pod,) if pod else ()))
+    return Mentions(
+        holds=tuple(r.file_name for r in used),
+        after=unit["After"],
+        before=unit["Before"],
+        strong=tuple(word for key in _STRONG for word in unit[key]),
+        wants=tuple(word for key in ("Wants", "Requires", "BindsTo", "Upholds") for word in unit[key]),
+        activates=_activates(name, text),
+        pod=pod.file_name if pod else "",
+        starts_with_pod=not pod or _starts_with_pod(text),
+    )
+
+
+def peers(files: Iterable[tuple[UnitName, Mentions, str]]) -> Peers:
+    """Return what the given files (name, names in it, runtime unit) are to each other."""
     units: dict[str, str] = {}
     members: dict[str, list[str]] = {}
-    for name, text, unit in sorted(files, key=lambda f: f[0].file_name):
+    for name, said, unit in sorted(files, key=lambda f: f[0].file_name):
         units[name.file_name] = unit
-        pod = pod_of(name, text)
-        if pod and _starts_with_pod(text):
-            members.setdefault(pod.file_name, []).append(unit)
+        if said.pod and said.starts_with_pod:
+            members.setdefault(said.pod, []).append(unit)
     started = {pod: tuple(found) for pod, found in members.items()}
     return Peers(units, started, {where(unit): unit for name, unit in units.items() if name.endswith(".mount")})
 
@@ -85,35 +124,37 @@ def runtime_unit(name: UnitName, text: UnitText) -> str:
 
 
 def relations(name: UnitName, text: UnitText, unit: str, known: Peers) -> Relations:
-    """Return how this unit relates to others, with every name turned into the unit systemd knows.
+    """Return how this unit relates to others: `related` for a text that was not looked at before."""
+    return related(name, mentions(name, text), unit, known, mount_needs(name, text, known.mounts))
+
+
+def related(name: UnitName, said: Mentions, unit: str, known: Peers, mounts: MountNeeds) -> Relations:
+    """Return how a unit relates to others, with every name turned into the unit systemd knows.
 
     A container is bound to its pod, which starts before it and starts it too. A unit is bound to the mounts of the paths it
-    needs. Quadlet files named in a Quadlet file's [Unit]
-    mean their units, as in Podman after 5.4; before that systemd ignored them, and reading them costs a restart too many.
+    needs. Quadlet files named in a Quadlet file's [Unit] mean their units, as in Podman after 5.4; before that systemd ignored
+    them, and reading them costs a restart too many.
 
     Args:
         name: the file's name.
-        text: the file with its drop-ins.
+        said: the names in the file with its drop-ins.
         unit: its runtime unit.
         known: the other files of the host.
+        mounts: the mounts of the host that it hangs on.
     """
     quadlet = KINDS[name.suffix].form == "quadlet"
 
-    def named(*keys: str) -> tuple[str, ...]:
-        words = (word for key in keys for word in text.words("Unit", key))
-        return tuple(known.units.get(word, word) if quadlet else word for word in words)
+    def named(words: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(known.units.get(word, word) for word in words) if quadlet else words
 
-    pod = pod_of(name, text)
-    used = (*(needed(name, text) if quadlet else ()), *((pod,) if pod else ()))
-    holds = tuple(known.units.get(r.file_name, r.file_name) for r in used)
+    holds = tuple(known.units.get(file_name, file_name) for file_name in said.holds)
     members = known.members.get(name.file_name, ())
-    activates = tuple(u for u in _activates(name, text) if u != unit)
-    mounts = mount_needs(name, text, known.mounts)
+    activates = tuple(u for u in said.activates if u != unit)
     relation = Relations(
-        after=(*holds, *named("After"), *mounts.strong, *mounts.wants),
-        before=(*members, *named("Before"), *activates),  # systemd.timer(5), .socket(5), .path(5): implicit Before=
-        strong=(*holds, *named(*_STRONG), *mounts.strong),
-        wants=(*members, *holds, *named("Wants", "Requires", "BindsTo", "Upholds"), *mounts.strong, *mounts.wants),
+        after=(*holds, *named(said.after), *mounts.strong, *mounts.wants),
+        before=(*members, *named(said.before), *activates),  # systemd.timer(5), .socket(5), .path(5): implicit Before=
+        strong=(*holds, *named(said.strong), *mounts.strong),
+        wants=(*members, *holds, *named(said.wants), *mounts.strong, *mounts.wants),
         activates=activates,
     )
     return Relations(*(_others(unit, names) for names in astuple(relation)))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from core_ops.reconcile.claims import Claims
 from core_ops.reconcile.configs import config_items
+from core_ops.reconcile.definition import defined
 from core_ops.reconcile.dropins import DropIns
 from core_ops.reconcile.graph import Graph, build
 from core_ops.reconcile.kinds import KINDS, UnitName, unit_name
@@ -15,10 +16,9 @@ from core_ops.reconcile.layout import HostTree, Layout, ServiceTree, UnitSource
 from core_ops.reconcile.model import Desired, Directories, Finding, Item, Obj, Source, Value
 from core_ops.reconcile.mounts import automounts, unsupported
 from core_ops.reconcile.mounts import faults as mount_faults
-from core_ops.reconcile.quadlet import runtime_unit
 from core_ops.reconcile.references import faults, references
 from core_ops.reconcile.roots import exclusive_roots
-from core_ops.reconcile.unitfile import UnitText, layered, parse
+from core_ops.reconcile.unitfile import UnitText, parse
 
 RULES = 3  # raise it when the same tree renders to something else
 
@@ -99,7 +99,8 @@ class _Renderer:
         self._directories = directories
         self.claims = Claims()
         self._services = tuple(self._selected(layout))
-        self._elsewhere = {u.name: s.name for s in layout.services for u in s.units if s not in self._services}
+        here = {s.name for s in self._services}
+        self._elsewhere = {u.name: s.name for s in layout.services if s.name not in here for u in s.units}
         self._dropins = DropIns(self._services, host)
         roots = (f"hosts/{host.name}/", *(f"services/{name}/" for name, _ in host.manifest.services))
         self.claims.findings.extend(f for f in layout.findings if f.path.startswith(roots) or _stray(f))
@@ -137,11 +138,13 @@ class _Renderer:
             return None
         if name.suffix != "mount":
             self.claims.findings.extend(unsupported(text))
-        text = layered((text, *self._dropins.texts(name)))
-        self.claims.findings.extend((*faults(name, text, source.path), *mount_faults(name, text, source.path)))
-        unit = runtime_unit(name, text)
+        means = defined(name, ((source.content, source.path), *self._dropins.files(name)))
+        self.claims.findings.extend(
+            (*faults(name, means.text, source.path), *mount_faults(name, means.text, source.path))
+        )
+        unit = means.unit
         free = self.claims.claim(self._directories.unit_path(name.file_name, KINDS[name.suffix].form), source.path)
-        return _Parsed(name, source, text, unit) if free and self.claims.claim(unit, source.path) else None
+        return _Parsed(name, source, means.text, unit) if free and self.claims.claim(unit, source.path) else None
 
     def _unit_item(self, p: _Parsed) -> Item:
         kind = KINDS[p.name.suffix]

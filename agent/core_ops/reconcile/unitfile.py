@@ -77,7 +77,7 @@ def layered(texts: Iterable[UnitText]) -> UnitText:
     return UnitText(tuple(assignments), tuple(sections))
 
 
-@lru_cache(maxsize=4096)  # rendering looks at a file several times, and 20 hosts of one tree share most files
+@lru_cache(maxsize=16384)  # rendering looks at a file several times, and 20 hosts of one tree share most files
 def parse(content: bytes, path: str) -> UnitText | tuple[Finding, ...]:
     """Return the parsed file, or every reason why it is not one.
 

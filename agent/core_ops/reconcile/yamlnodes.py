@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from core_ops.reconcile.nodes import DEPTH_LIMIT, List, Map, Node, Refused, Scalar, decoded, empty, too_deep
+from core_ops.reconcile.yamlplain import plain_node
 
 if TYPE_CHECKING:
     import yaml
@@ -22,9 +23,13 @@ def yaml_node(content: bytes) -> Node:
     Raises:
         Refused: it is no YAML, or YAML that a manifest may not hold.
     """
-    import yaml  # noqa: PLC0415 - 13 ms that only a run which reads manifests may pay
-
     text = decoded(content)
+    return plain_node(text) or _read(text)
+
+
+def _read(text: str) -> Node:
+    import yaml  # noqa: PLC0415 - 13 ms that only a run which reads odd manifests may pay
+
     try:
         return _composed(yaml.SafeLoader(text))
     except yaml.MarkedYAMLError as error:
