@@ -7,18 +7,17 @@ import msgspec
 
 from core_ops.errors import CoreOpsError, HostError, StateError
 from core_ops.outlook import Goal, Ports, initialised, look, with_refusal
-from core_ops.reconcile import effects, events, judge, record
+from core_ops.reconcile import effects, events, judge, record, verdict
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.model import (
     Desired,
     Effect,
     Failure,
     LastApplied,
-    Outcome,
     Plan,
     Result,
-    WriteFile,
 )
+from core_ops.reconcile.phases import Applying, Phase, PhaseChanged, PhaseState
 from core_ops.reconcile.plan import plan as make_plan
 from core_ops.reconcile.record import Record
 
@@ -29,7 +28,13 @@ WATCH_S = 1.0  # a crash under Restart= shows as a new invocation within this ti
 
 def plan(ports: Ports, desired: Desired, last: LastApplied) -> Plan:
     """Return what would be done now, changing nothing."""
-    return make_plan(desired, last, ports.host.observe(subjects(desired, last)))
+    _phase(ports, "graph_construction", "started")
+    observed = ports.host.observe(subjects(desired, last))
+    _phase(ports, "graph_construction", "succeeded")
+    _phase(ports, "planning", "started")
+    planned = make_plan(desired, last, observed)
+    _phase(ports, "planning", "succeeded")
+    return planned
 
 
 def tracked(ports: Ports, goal: Goal, verb: str) -> tuple[Result | None, CoreOpsError | None]:
@@ -44,7 +49,9 @@ def tracked(ports: Ports, goal: Goal, verb: str) -> tuple[Result | None, CoreOps
     if initialised(known).detached:
         return None, None
     ports.reporter.report(events.RunStarted(verb, goal.host))
+    _phase(ports, "resolution", "started")
     found = look(ports, goal)
+    _phase(ports, "resolution", "succeeded" if found.problem is None else "failed")
     remembered = with_refusal(found.record, found.problem, ports.clock.now_s())
     if remembered.anchor and remembered.anchor != known.anchor:
         ports.store.save(remembered)  # from here on an older revision is a rollback, whatever becomes of this run
@@ -65,27 +72,37 @@ def converge(ports: Ports, goal: Goal, desired: Desired, remembered: Record) -> 
     planned = plan(ports, desired, remembered.last)
     revision = desired.source.revision
     if planned.in_sync:
+        _skip(ports, "execution", "convergence_check")
         settled = _applied(remembered, planned, desired)
-        _finish(ports, settled, revision, Result(planned, "converged", ()))
-        return Result(planned, "converged", ())
-    status = record.begun(initialised(remembered), goal.controller, revision, ports.clock.now_s())
+        result = Result(planned, verdict.outcome(planned, (), changed=False), ())
+        _finish(ports, settled, revision, result)
+        return result
+    now_s = ports.clock.now_s()
+    status = record.begun(initialised(remembered), goal.controller, revision, now_s)
     remembered = msgspec.structs.replace(remembered, status=status)
+    result = Result(planned, "failed", (), unreached=verdict.all_unreached(planned), started_at=record.timestamp(now_s))
     try:
         _unblocked(planned)
         ports.reporter.report(events.Planned(planned))
-        remembered, failures, done = _carry_out(ports, planned, remembered)
+        remembered, result = _carry_out(ports, remembered, result)
     except CoreOpsError as error:
-        _finish(ports, remembered, "", Result(planned, "failed", (), error.message))
+        _skip(ports, *(("execution", "convergence_check") if planned.blocked else ("convergence_check",)))
+        _finish(ports, remembered, "", msgspec.structs.replace(result, message=error.message))
         raise
-    if not failures:
-        failures = _looked_again(ports, planned, desired)
-    for failure in failures:
-        ports.reporter.report(events.Failed(revision, failure))
-    outcome: Outcome = "converged" if not failures else "partially_applied" if done else "failed"
-    result = Result(planned, outcome, failures)
+    result = _looked_again(ports, result, desired)
+    failures = result.failures
     remembered = _partly(remembered, planned, failures) if failures else _applied(remembered, planned, desired)
     _finish(ports, remembered, "" if failures else revision, result)
     return result
+
+
+def _phase(ports: Ports, phase: Phase, state: PhaseState) -> None:
+    ports.reporter.report(PhaseChanged(phase, state))
+
+
+def _skip(ports: Ports, *phases: Phase) -> None:
+    for phase in phases:
+        _phase(ports, phase, "skipped")
 
 
 def _unblocked(planned: Plan) -> None:
@@ -99,44 +116,68 @@ def _unblocked(planned: Plan) -> None:
         )
 
 
-def _carry_out(ports: Ports, planned: Plan, remembered: Record) -> tuple[Record, tuple[Failure, ...], bool]:
-    """Return the record as it was left, what failed, and whether anything was changed."""
-    revision = planned.source.revision
+def _carry_out(ports: Ports, remembered: Record, begun: Result) -> tuple[Record, Result]:
+    """Return the record as it was left, and what became of the plan until then."""
+    planned, revision = begun.plan, begun.plan.source.revision
+    _phase(ports, "execution", "started")
     owned = msgspec.structs.replace(remembered.last, owned=planned.owned)
     remembered = msgspec.structs.replace(remembered, last=owned)
-    ports.store.save(remembered)  # what is about to exist is owned before it exists
-    ports.host.stage(planned)
-    voided = msgspec.structs.replace(owned, started=planned.started)
-    remembered = msgspec.structs.replace(remembered, last=voided)
-    ports.store.save(remembered)  # from here on the units that are touched count as started from nothing known
+    try:
+        ports.store.save(remembered)  # what is about to exist is owned before it exists
+        ports.host.stage(planned)
+        voided = msgspec.structs.replace(owned, started=planned.started)
+        remembered = msgspec.structs.replace(remembered, last=voided)
+        ports.store.save(remembered)  # from here on the units that are touched count as started from nothing known
+    except CoreOpsError:
+        _phase(ports, "execution", "failed")
+        raise
     failures: tuple[Failure, ...] = ()
-    done = False
+    untried: tuple[Effect, ...] = ()
+    changed = False
     for batch in effects.batches(planned.effects):
         if failures and not all(effects.brings_up(e) for e in batch):
+            untried += batch
             continue
-        failed = _one_batch(ports, batch)
+        ports.reporter.report(Applying(batch))
+        failed, undone = _one_batch(ports, batch)
         failures += failed
+        untried += undone
+        for failure in failed:
+            ports.reporter.report(events.Failed(revision, failure))
         names = {f.unit for f in failed}
         for effect in batch:
-            if getattr(effect, "unit", None) not in names and not (failed and isinstance(effect, WriteFile)):
-                done = True
+            if effect not in undone and getattr(effect, "unit", None) not in names:
+                changed = True
                 ports.reporter.report(events.Changed(revision, effect))
-    return remembered, failures, done
+    _phase(ports, "execution", "failed" if failures else "succeeded")
+    outcome = verdict.outcome(planned, failures, changed=changed)
+    unreached = verdict.unreached(planned, untried)
+    return remembered, msgspec.structs.replace(begun, outcome=outcome, failures=failures, unreached=unreached)
 
 
-def _one_batch(ports: Ports, batch: tuple[Effect, ...]) -> tuple[Failure, ...]:
+def _one_batch(ports: Ports, batch: tuple[Effect, ...]) -> tuple[tuple[Failure, ...], tuple[Effect, ...]]:
+    """Return what failed, and what was not done at all."""
     try:
-        return ports.host.carry_out(batch)
+        return ports.host.carry_out(batch), ()
     except HostError as error:  # units may be stopped by now: the run goes on to bring them back
         place = getattr(batch[0], "object", None)
-        return (Failure(place, "", "applying", f"{error.message} ({error.hint})"),)
+        return (Failure(place, "", "applying", f"{error.message} ({error.hint})"),), batch
 
 
-def _looked_again(ports: Ports, planned: Plan, desired: Desired) -> tuple[Failure, ...]:
+def _looked_again(ports: Ports, result: Result, desired: Desired) -> Result:
+    if result.failures:
+        _skip(ports, "convergence_check")
+        return result
+    _phase(ports, "convergence_check", "started")
     try:
-        return _verify(ports, planned, desired)
+        failures = _verify(ports, result.plan, desired)
     except HostError as error:  # unseen is not good: the run failed, and the record says so
-        return (Failure(None, "", "verifying", f"{error.message} ({error.hint})"),)
+        failures = (Failure(None, "", "verifying", f"{error.message} ({error.hint})"),)
+    for failure in failures:
+        ports.reporter.report(events.Failed(result.plan.source.revision, failure))
+    _phase(ports, "convergence_check", "failed" if failures else "succeeded")
+    outcome = verdict.outcome(result.plan, failures, changed=True)
+    return msgspec.structs.replace(result, failures=failures, outcome=outcome)
 
 
 def _verify(ports: Ports, planned: Plan, desired: Desired) -> tuple[Failure, ...]:
@@ -179,9 +220,10 @@ def _finish(ports: Ports, remembered: Record, applied: str, result: Result) -> N
         divergence=bool(result.failures),
         now_s=ports.clock.now_s(),
     )
+    _phase(ports, "final_summary", "started")
     ports.store.save(msgspec.structs.replace(remembered, status=status))
     revision = result.plan.source.revision
-    ports.reporter.report(events.RunFinished(revision, result.outcome, message, bool(applied), changed))
+    ports.reporter.report(events.RunFinished(revision, result.outcome, message, bool(applied), changed, result))
 
 
 def _summed_up(result: Result, changed: int) -> str:

@@ -2,7 +2,6 @@
 
 import argparse
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -25,10 +24,11 @@ from core_ops.host.lock import held
 from core_ops.host.terminal import Progress, Terminal, is_terminal, reads_journal, standard
 from core_ops.ports import Store
 from core_ops.reconcile import words
-from core_ops.reconcile.contract import plan_view, result_view
+from core_ops.reconcile.contract import plan_view
 from core_ops.reconcile.model import Desired, Plan, Result
 from core_ops.reconcile.pin import Trust
 from core_ops.reconcile.record import Record, Status, lifecycle
+from core_ops.telling import Shown, progress_of, resolving, show_result, told
 
 LOOK_WAIT_S = 5.0  # an ordinary run is over by then; a plan made in the midst of one shows half-done work as drift
 _FLAGS = ("host", "state_file", "lock_path", "quadlet_dir", "systemd_unit_dir", "config_dir")
@@ -105,13 +105,6 @@ def status(arguments: argparse.Namespace) -> int:
 # --- plan -------------------------------------------------------------------------------------------------------------
 
 
-class _Shown(NamedTuple):
-    """How a person asked to see a plan or result."""
-
-    json: bool
-    full: bool
-
-
 def plan(arguments: argparse.Namespace) -> int:
     """Show what would change."""
     chosen = _settings(arguments)
@@ -131,7 +124,7 @@ def plan(arguments: argparse.Namespace) -> int:
             raise problem or StateError("find a desired state", code="no-desired-state")
         desired = desired_or_none
     planned = run.plan(ports, desired, record.last)
-    _show_plan(out, planned, _Shown(arguments.json, arguments.verbose), record)
+    _show_plan(out, planned, Shown(arguments.json, arguments.verbose), record)
     if problem is not None:
         err.show(_problem_lines(problem))
         if problem.disposition is not Disposition.RETRY:
@@ -141,13 +134,13 @@ def plan(arguments: argparse.Namespace) -> int:
     return EXIT_PENDING if arguments.exit_code and not planned.in_sync else EXIT_OK
 
 
-def _show_plan(out: Terminal, planned: Plan, shown: _Shown, record: Record) -> None:
-    view = plan_view(planned)
+def _show_plan(out: Terminal, planned: Plan, shown: Shown, record: Record) -> None:
+    attempted = record.status is not None and record.status.reconciliation.generation > 0
+    view = plan_view(planned, attempted=attempted)
     if shown.json:
         out.show([msgspec.json.encode(view).decode()])
-        return
-    attempted = record.status is not None and record.status.reconciliation.generation > 0
-    out.show(words.plan_lines(view, recovering=attempted, full=shown.full))
+    else:
+        out.show(words.plan_lines(view, full=shown.full))
 
 
 def _problem_lines(problem: CoreOpsError) -> list[str]:
@@ -217,15 +210,16 @@ def apply(arguments: argparse.Namespace) -> int:
     """Make the host what it should be, showing plan, progress and result."""
     chosen = _settings(arguments)
     out, err = _terminals()
-    shown = _Shown(arguments.json, arguments.verbose)
-    progress = () if shown.json else (Progress(out, full=shown.full),)
+    shown = Shown(arguments.json, arguments.verbose)
+    progress = progress_of(out, shown)
     problem: CoreOpsError | None = None
-    with held(chosen.path("lock_path")):
+    with told(progress, shown, out, err), held(chosen.path("lock_path")):
         if arguments.source_repo is not None:
-            ports, goal, desired, record = _stateless(chosen, arguments, *progress)
+            with resolving(progress):
+                ports, goal, desired, record = _stateless(chosen, arguments, progress)
             result: Result | None = run.converge(ports, goal, desired, record)
         else:
-            ports, goal, record = _tracked(chosen, *progress)
+            ports, goal, record = _tracked(chosen, progress)
             result, problem = run.tracked(ports, goal, "apply")
     return _concluded(result, problem, shown, out, err)
 
@@ -234,23 +228,23 @@ def agent(arguments: argparse.Namespace) -> int:
     """Make one unattended run; the journal is told, and standard output too where the journal does not read it."""
     chosen = _settings(arguments)
     out, err = _terminals()
+    shown = Shown(json=False, full=False)
     quiet = reads_journal(standard()[0], settings.journal_stream())
-    with held(chosen.path("lock_path")):
-        ports, goal, _ = _tracked(chosen, *(() if quiet else (Progress(out, full=False),)))
+    progress = progress_of(out, shown)
+    with told(None if quiet else progress, shown, out, err), held(chosen.path("lock_path")):
+        ports, goal, _ = _tracked(chosen, *(() if quiet else (progress,)))
         result, problem = run.tracked(ports, goal, "agent")
     if quiet:
         return _exit_status(result, problem)
-    return _concluded(result, problem, _Shown(json=False, full=False), out, err)
+    return _concluded(result, problem, shown, out, err)
 
 
-def _concluded(result: Result | None, problem: CoreOpsError | None, shown: _Shown, out: Terminal, err: Terminal) -> int:
+def _concluded(result: Result | None, problem: CoreOpsError | None, shown: Shown, out: Terminal, err: Terminal) -> int:
     if result is None:
-        out.show(["controller is detached: it stands still until `core-ops init <repository> <ref> --force`"])
+        still = "controller is detached: it stands still until `core-ops init <repository> <ref> --force`"
+        (err if shown.json else out).show([still])
         return EXIT_OK
-    if shown.json:
-        out.show([msgspec.json.encode(result_view(result)).decode()])
-    else:
-        out.show(words.result_lines(result_view(result), result.failures))
+    show_result(result, shown, out)
     if problem is not None:
         err.show(_problem_lines(problem))
     return _exit_status(result, problem)

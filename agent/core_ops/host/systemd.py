@@ -32,7 +32,9 @@ _PROPERTIES = (
 _SHOW_TIMEOUT_S = 30.0
 _JOB_TIMEOUT_S = 900.0  # a first start may pull an image; systemd's own TimeoutStartSec= ends a unit long before
 _RELOAD_TIMEOUT_S = 180.0
-_JOB_FAILED = re.compile(r"^(?:A dependency job|Job) for (\S+) (.+?)\.?$", re.MULTILINE)
+DEPENDENCY = "a unit that it needs failed"  # "A dependency job for x.service failed": this one was never tried
+_JOB_FAILED = re.compile(r"^Job for (\S+) (.+?)\.?$", re.MULTILINE)
+_DEPENDENCY_FAILED = re.compile(r"^A dependency job for (\S+) failed", re.MULTILINE)
 _START_LIMIT = "attempted too often"
 _REFUSED = re.compile(r"^Failed to \S+ (\S+): (.+)$", re.MULTILINE)
 
@@ -112,7 +114,8 @@ def _job(verb: str, units: tuple[str, ...]) -> dict[str, str]:
     done = process.run(("systemctl", verb, "--", *units), _JOB_TIMEOUT_S)
     if done.status == 0 or verb == "reset-failed":  # a unit that is no longer loaded needs no reset
         return {}
-    said = dict(_JOB_FAILED.findall(done.stderr)) | dict(_REFUSED.findall(done.stderr))
+    said = dict.fromkeys(_DEPENDENCY_FAILED.findall(done.stderr), DEPENDENCY)
+    said |= dict(_JOB_FAILED.findall(done.stderr)) | dict(_REFUSED.findall(done.stderr))
     failures = {u: said[u] for u in units if u in said}
     if failures:
         return failures

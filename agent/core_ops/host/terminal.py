@@ -1,27 +1,36 @@
-"""What a person sees: lines on standard output, coloured only where somebody can see colour, and progress as it goes."""
+"""What a person sees: lines on standard output, coloured only where somebody can see colour, and progress as it goes.
+
+Nothing here hides the cursor, scrolls or switches screens: whoever ends a run at any moment has a terminal as before.
+"""
 
 import contextlib
 import os
 import sys
-from collections.abc import Iterable
-from typing import TextIO
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, TextIO
+
+import msgspec
 
 from core_ops.errors import printable
+from core_ops.reconcile.applyview import Stream, told
+from core_ops.reconcile.board import Board
 from core_ops.reconcile.contract import plan_view
 from core_ops.reconcile.events import (
     Changed,
     Event,
-    Failed,
     Planned,
     RevisionAuthenticated,
-    RevisionRefused,
     RunFinished,
-    RunStarted,
-    SourceUnavailable,
     Warned,
     effect_words,
 )
-from core_ops.reconcile.words import brief_lines, plan_lines
+from core_ops.reconcile.model import Result
+from core_ops.reconcile.words import brief_lines, heading_lines, plan_lines
+
+Form = Literal["json", "lines", "board"]
+Drawing = Callable[[int, int], Iterable[str]]  # the lines for so many columns and at most so many rows
+
+_EVERYTHING = 1_000_000
 
 _COLOURS = {"+": "32", "~": "33", "-": "31", "↻": "36", "!": "33", "x": "31", "✗": "31", "✓": "32"}
 
@@ -32,6 +41,7 @@ class Terminal:
     def __init__(self, stream: TextIO, *, colour: bool) -> None:
         self._stream = stream
         self._colour = colour
+        self._drawn: tuple[str, ...] = ()
 
     def show(self, lines: Iterable[str]) -> None:
         """Write lines, each coloured by the sign it begins with.
@@ -39,9 +49,45 @@ class Terminal:
         A reader that went away, a full disk behind a redirection, or a terminal without our signs must not end an apply
         between a stop and a start, nor hide its exit status: what can't be written is dropped.
         """
+        self._write(f"{self._erased()}{self._text(lines)}")
+        self._drawn = ()
+
+    def redraw(self, drawing: Drawing) -> None:
+        """Replace what was drawn last, in one write, so that nothing flickers. Only for terminals that know escape codes.
+
+        The bottom row stays free for the cursor: a terminal scrolls when it is written, and what scrolled can't be replaced.
+        """
+        columns, rows = self._size()
+        before = self._erased()
+        self._drawn = tuple(drawing(columns, max(rows - 1, 2)))
+        self._write(f"{before}{self._text(self._drawn)}")
+
+    def keep(self, drawing: Drawing) -> None:
+        """Replace what was drawn last by all of it, for good."""
+        self.show(drawing(self._size()[0], _EVERYTHING))
+
+    def _erased(self) -> str:
+        """Return what takes the cursor to the beginning of the last drawing and clears from there on.
+
+        A terminal that became narrower has wrapped lines since.
+        """
+        columns, rows = self._size() if self._drawn else (1, 1)
+        height = sum(max(1, -(-len(line) // columns)) for line in self._drawn)
+        return f"\x1b[{min(height, rows)}A\r\x1b[J" if height else ""
+
+    def _size(self) -> tuple[int, int]:
+        with contextlib.suppress(OSError, ValueError):
+            size = os.get_terminal_size(self._stream.fileno())
+            if size.columns > 0 and size.lines > 0:
+                return size.columns, size.lines
+        return 80, 24
+
+    def _text(self, lines: Iterable[str]) -> str:
+        return "".join(f"{self._writable(self._painted(line))}\n" for line in lines)
+
+    def _write(self, text: str) -> None:
         try:
-            for line in lines:
-                self._stream.write(f"{self._writable(self._painted(line))}\n")
+            self._stream.write(text)
             self._stream.flush()
         except OSError:
             self._give_up()
@@ -64,30 +110,55 @@ class Terminal:
 
 
 class Progress:
-    """Reports a run's steps on a terminal, a line each."""
+    """Tells of a run while it goes on: as JSON lines, as lines, or on a terminal as a board that is redrawn in place."""
 
-    def __init__(self, terminal: Terminal, *, full: bool) -> None:
+    def __init__(self, terminal: Terminal, form: Form, *, full: bool = False) -> None:
         self._terminal = terminal
+        self._form: Form = form
         self._full = full
+        self._stream = Stream()
+        self._board = Board()
+        self.result: Result | None = None
 
     def report(self, event: Event) -> None:
         """Show one event; see `core_ops.ports.Reporter`."""
+        self._stream, view = told(self._stream, event)
+        if view is not None:
+            self._board = self._board.after(view)
+        if isinstance(event, RunFinished):
+            self.result = event.result
+        if self._form == "json":
+            self._terminal.show([msgspec.json.encode(view).decode()] if view is not None else [])
+            return
         if isinstance(event, Planned):
-            view = plan_view(event.plan)
-            self._terminal.show(plan_lines(view, full=True) if self._full else brief_lines(view))
-        self._terminal.show(printable(line) for line in _lines(event))
+            self._terminal.show(self._beginning(event))
+        self._terminal.show(printable(line) for line in _lines(event, board=self._form == "board"))
+        if self._form == "board" and self._board.rows:
+            self._terminal.redraw(self._board.lines)
+            if isinstance(event, RunFinished):
+                self._terminal.keep(self._board.lines)
+
+    def interrupted(self) -> Iterator[str]:
+        """Yield in which state the run leaves the host if it ends now."""
+        return self._board.interrupted()
+
+    def _beginning(self, event: Planned) -> Iterator[str]:
+        view = plan_view(event.plan)
+        if self._full:
+            return plan_lines(view, full=True)
+        return heading_lines(view) if self._form == "board" else brief_lines(view)
 
 
-def _lines(event: Event) -> tuple[str, ...]:
+def _lines(event: Event, *, board: bool) -> tuple[str, ...]:
     match event:
-        case Changed():
+        case Changed() if not board:
             action, target = effect_words(event.effect)
             return (f"  ✓ {action} {target}".rstrip(),)
         case RevisionAuthenticated():
             return (f"authenticated {event.revision[:8]}, signed by {event.signer or 'nobody'}",)
         case Warned():
             return (f"note: {event.message}",)
-        case SourceUnavailable() | RevisionRefused() | RunStarted() | Planned() | Failed() | RunFinished():
+        case _:
             return ()  # the plan, the failures and the summary are shown whole, elsewhere
 
 
