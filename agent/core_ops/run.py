@@ -165,17 +165,20 @@ def _one_batch(ports: Ports, batch: tuple[Effect, ...]) -> tuple[tuple[Failure, 
 
 
 def _looked_again(ports: Ports, result: Result, desired: Desired) -> Result:
-    if result.failures:
+    """Return the result after a second look, also at what came out beside a unit that failed: a crash takes a moment."""
+    if result.outcome == "failed" or any(f.object is None for f in result.failures):
         _skip(ports, "convergence_check")
         return result
     _phase(ports, "convergence_check", "started")
     try:
-        failures = _verify(ports, result.plan, desired)
+        found = _verify(ports, verdict.remaining(result), desired)
     except HostError as error:  # unseen is not good: the run failed, and the record says so
-        failures = (Failure(None, "", "verifying", f"{error.message} ({error.hint})"),)
-    for failure in failures:
+        found = (Failure(None, "", "verifying", f"{error.message} ({error.hint})"),)
+    found = verdict.news(result, found)
+    for failure in found:
         ports.reporter.report(events.Failed(result.plan.source.revision, failure))
-    _phase(ports, "convergence_check", "failed" if failures else "succeeded")
+    _phase(ports, "convergence_check", "failed" if found else "succeeded")
+    failures = (*result.failures, *found)
     outcome = verdict.outcome(result.plan, failures, changed=True)
     return msgspec.structs.replace(result, failures=failures, outcome=outcome)
 

@@ -20,9 +20,9 @@ from core_ops.reconcile.graph import build
 from core_ops.reconcile.model import Anchor, Desired, Failure, LastApplied, Obj, Plan, Result, TreeFile
 from core_ops.reconcile.plan import plan
 from core_ops.reconcile.record import DesiredState, Reconciliation, Record, Refusal, Status, lifecycle
-from core_ops.reconcile.sarif import sarif
 from core_ops.reconcile.resultview import result_view
 from core_ops.reconcile.resultwords import result_lines
+from core_ops.reconcile.sarif import sarif
 from core_ops.reconcile.words import plan_lines, status_lines
 from fakes import FakeHost
 from scenes import NoWriting, Scene, of

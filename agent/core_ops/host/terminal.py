@@ -24,13 +24,14 @@ from core_ops.reconcile.events import (
     Warned,
     effect_words,
 )
-from core_ops.reconcile.model import Result
+from core_ops.reconcile.model import RemoveFile, Result, WriteFile
+from core_ops.reconcile.phases import Applying
 from core_ops.reconcile.words import brief_lines, heading_lines, plan_lines
 
 Form = Literal["json", "lines", "board"]
 Drawing = Callable[[int, int], Iterable[str]]  # the lines for so many columns and at most so many rows
 
-_EVERYTHING = 1_000_000
+_SMALL = 100
 
 _COLOURS = {"+": "32", "~": "33", "-": "31", "↻": "36", "!": "33", "x": "31", "✗": "31", "✓": "32"}
 
@@ -62,9 +63,9 @@ class Terminal:
         self._drawn = tuple(drawing(columns, max(rows - 1, 2)))
         self._write(f"{before}{self._text(self._drawn)}")
 
-    def keep(self, drawing: Drawing) -> None:
-        """Replace what was drawn last by all of it, for good."""
-        self.show(drawing(self._size()[0], _EVERYTHING))
+    def keep(self, lines: Callable[[int], Iterable[str]]) -> None:
+        """Replace what was drawn last, for good, by the lines for so many columns."""
+        self.show(lines(self._size()[0]))
 
     def _erased(self) -> str:
         """Return what takes the cursor to the beginning of the last drawing and clears from there on.
@@ -128,38 +129,48 @@ class Progress:
         if isinstance(event, RunFinished):
             self.result = event.result
         if self._form == "json":
-            self._terminal.show([msgspec.json.encode(view).decode()] if view is not None else [])
+            if view is not None:
+                self._terminal.show([msgspec.json.encode(view).decode()])
             return
-        if isinstance(event, Planned):
-            self._terminal.show(self._beginning(event))
-        self._terminal.show(printable(line) for line in _lines(event, board=self._form == "board"))
+        if lines := tuple(self._lines(event)):
+            self._terminal.show(lines)
         if self._form == "board" and self._board.rows:
-            self._terminal.redraw(self._board.lines)
             if isinstance(event, RunFinished):
-                self._terminal.keep(self._board.lines)
+                self._terminal.keep(self._board.last_lines)
+            elif len(self._board.rows) <= _SMALL or not _is_quick(event):
+                self._terminal.redraw(self._board.lines)
 
     def interrupted(self) -> Iterator[str]:
         """Yield in which state the run leaves the host if it ends now."""
         return self._board.interrupted()
 
-    def _beginning(self, event: Planned) -> Iterator[str]:
-        view = plan_view(event.plan)
-        if self._full:
-            return plan_lines(view, full=True)
-        return heading_lines(view) if self._form == "board" else brief_lines(view)
+    def _lines(self, event: Event) -> Iterator[str]:
+        match event:
+            case Planned() if self._full:
+                yield from plan_lines(plan_view(event.plan), full=True)
+            case Planned():
+                view = plan_view(event.plan)
+                yield from heading_lines(view) if self._form == "board" else brief_lines(view)
+            case Changed() if self._form == "lines":
+                action, target = effect_words(event.effect)
+                yield printable(f"  ✓ {action} {target}".rstrip())
+            case RevisionAuthenticated():
+                yield printable(f"authenticated {event.revision[:8]}, signed by {event.signer or 'nobody'}")
+            case Warned():
+                yield printable(f"note: {event.message}")
+            case _:
+                pass  # the failures and the summary are shown whole, elsewhere
 
 
-def _lines(event: Event, *, board: bool) -> tuple[str, ...]:
+def _is_quick(event: Event) -> bool:
+    """Whether the next event follows at once: nobody sees what is drawn in between, and a large board takes a while."""
     match event:
-        case Changed() if not board:
-            action, target = effect_words(event.effect)
-            return (f"  ✓ {action} {target}".rstrip(),)
-        case RevisionAuthenticated():
-            return (f"authenticated {event.revision[:8]}, signed by {event.signer or 'nobody'}",)
-        case Warned():
-            return (f"note: {event.message}",)
+        case Changed():
+            return True
+        case Applying():
+            return isinstance(event.effects[0], WriteFile | RemoveFile)
         case _:
-            return ()  # the plan, the failures and the summary are shown whole, elsewhere
+            return False
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -21,7 +21,8 @@ _SHOWN_FIRST: Mapping[Stage, int] = {"failed": 0, "blocked": 0, "applying": 1, "
 _END_SIGNS: Mapping[Stage, str] = {"done": "✓", "failed": "✗", "blocked": "x", "skipped": "·"}
 _NAMES_SHOWN = 5
 _NARROWEST = 16
-_STATE_COLUMNS = 30
+_USUAL = 80
+_STATE_COLUMNS, _STATE_COLUMNS_NARROW = 30, 12
 _PHASE_WORDS: Mapping[Phase, str] = {
     "resolution": "asking the repository",
     "graph_construction": "looking at the host",
@@ -33,11 +34,12 @@ _PHASE_WORDS: Mapping[Phase, str] = {
 
 
 class Row(Value, frozen=True):
-    """One object: `words` says where it stands."""
+    """One object: `words` says where it stands, `because` why anything is done about it."""
 
     action: str
     stage: Stage
     words: str
+    because: str = ""
 
 
 class Board(Value, frozen=True):
@@ -54,9 +56,10 @@ class Board(Value, frozen=True):
             rows = {}  # a run that goes back has a second plan
         for event in view.events:
             known = rows.get(event.object.display_id, Row("" if event.action is UNSET else event.action, "waiting", ""))
+            because = known.because if event.cause is UNSET else event.cause.summary
             stage, words = _standing(event)
             if (stage, known.stage) != ("failed", "failed"):  # where it failed is said once
-                rows[event.object.display_id] = Row(known.action, stage, words)
+                rows[event.object.display_id] = Row(known.action, stage, words, because)
         return Board(rows, phase)
 
     def lines(self, columns: int, most: int) -> Iterator[str]:
@@ -68,21 +71,28 @@ class Board(Value, frozen=True):
         """
         order = sorted(self.rows, key=lambda n: _SHOWN_FIRST.get(self.rows[n].stage, 3))
         shown = set(order if len(order) <= most else order[: most - 1])
+        room = self._room(columns)
         for name, row in self.rows.items():
             if name in shown:
-                yield self._line(name, row, columns)
+                yield _fit(_line(_fit(printable(name), room), row, room), max(columns - 1, 1))
         if len(shown) < len(order):
             stages = [self.rows[n].stage for n in order if n not in shown]
             more = ", ".join(f"{stages.count(s)} {s}" for s in dict.fromkeys(stages))
-            yield f"    … and {len(stages)} more: {more}"[: max(columns - 1, 1)]
+            yield _fit(f"    … and {len(stages)} more: {more}", max(columns - 1, 1))
 
-    def _line(self, name: str, row: Row, columns: int) -> str:
-        longest = max(len(printable(n)) for n in self.rows)
-        room = max(_NARROWEST, min(longest, columns - 13 - _STATE_COLUMNS))
-        sign = _END_SIGNS.get(row.stage, SIGNS.get(row.action, " "))
-        return f"{sign} {row.action:<8} {_fit(printable(name), room):<{room}}  {printable(row.words)}"[
-            : max(columns - 1, 1)
-        ]
+    def last_lines(self, columns: int) -> Iterator[str]:
+        """Yield what stays on the terminal: every object, with its whole name.
+
+        Args:
+            columns: how wide the terminal is.
+        """
+        for name, row in self.rows.items():
+            yield _line(printable(name), row, self._room(columns))
+
+    def _room(self, columns: int) -> int:
+        longest = max((len(printable(n)) for n in self.rows), default=0)
+        state = _STATE_COLUMNS if columns >= _USUAL else _STATE_COLUMNS_NARROW
+        return max(_NARROWEST, min(longest, columns - 13 - state))
 
     def interrupted(self) -> Iterator[str]:
         """Yield in which state a run leaves the host that somebody ended in its midst."""
@@ -100,9 +110,15 @@ class Board(Value, frozen=True):
         yield "  next: `core-ops plan` shows what is left, and `core-ops apply` or the timer finishes it"
 
 
-def _fit(name: str, room: int) -> str:
-    """Return a name in so many columns; names of objects are ASCII, so a character is a column."""
-    return name if len(name) <= room else f"{name[: room - 1]}…"
+def _line(name: str, row: Row, room: int) -> str:
+    sign = _END_SIGNS.get(row.stage, SIGNS.get(row.action, " "))
+    why = f"  ({row.because})" if row.because and row.stage in {"waiting", "done"} else ""
+    return f"{sign} {row.action:<8} {name:<{room}}  {printable(row.words + why)}"
+
+
+def _fit(text: str, room: int) -> str:
+    """Return a text in so many columns; names of objects are ASCII, so a character is a column."""
+    return text if len(text) <= room else f"{text[: room - 1]}…"
 
 
 def _standing(event: EventView) -> tuple[Stage, str]:

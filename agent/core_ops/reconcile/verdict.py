@@ -6,6 +6,8 @@ object is `blocked` by what it needs, `failed` by itself, `skipped` if the run d
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from core_ops.reconcile.effects import brings_up
 from core_ops.reconcile.model import (
     Effect,
@@ -65,6 +67,18 @@ def unreached(plan: Plan, untried: Iterable[Effect]) -> tuple[Obj, ...]:
 def all_unreached(plan: Plan) -> tuple[Obj, ...]:
     """Return every object that the plan acts on: the run ended before its first step."""
     return tuple(sorted(e.object for e in plan.entries if acts(e)))
+
+
+def remaining(result: Result) -> Plan:
+    """Return the plan without the expectations that are known not to hold: nobody has to wait for them."""
+    failed = {f.unit for f in result.failures}
+    return msgspec.structs.replace(result.plan, expect=tuple(u for u in result.plan.expect if u not in failed))
+
+
+def news(result: Result, found: tuple[Failure, ...]) -> tuple[Failure, ...]:
+    """Return the failures that a look found and that do not follow from what is known already."""
+    known = {f.object for f in result.failures} | set(result.unreached)
+    return tuple(f for f in found if f.object is None or f.object not in known)
 
 
 def verdicts(result: Result) -> Iterator[tuple[Entry, Verdict]]:
