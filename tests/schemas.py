@@ -1,15 +1,39 @@
 """The JSON Schemas of the views as they stand beside the spec, and what it takes to hold something to them."""
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, Protocol, cast
 
 from jsonschema import Draft202012Validator
 
+
+class Wrong(Protocol):
+    """One thing that a schema forbids."""
+
+    message: str
+
+    @property
+    def json_path(self) -> str: ...
+
+
+class Validator(Protocol):
+    """As much of a validator as is used here."""
+
+    def iter_errors(self, instance: object, /) -> Iterable[Wrong]: ...
+
+
 FOLDER = Path(__file__).parents[1] / "specs" / "002-reconcile" / "contracts"
-VALIDATORS = {
-    kind: Draft202012Validator(json.loads((FOLDER / f"{kind}.schema.json").read_text()))
-    for kind in ("plan", "apply", "result", "explain", "check")
-}
+KINDS = ("plan", "apply", "result", "explain", "check")
+
+
+def _validator(kind: str) -> Validator:
+    schema: dict[str, Any] = json.loads((FOLDER / f"{kind}.schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    return cast("Validator", Draft202012Validator(schema))
+
+
+VALIDATORS: Mapping[str, Validator] = {kind: _validator(kind) for kind in KINDS}
 
 
 def valid(text: str | bytes) -> dict[str, object]:

@@ -4,7 +4,7 @@ Whatever a run comes to, its result is shown, also if an error ended it; who int
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import NamedTuple
 
 import msgspec
@@ -35,7 +35,7 @@ def progress_of(out: Terminal, shown: Shown) -> Progress:
 
 
 @contextlib.contextmanager
-def told(progress: Progress | None, shown: Shown, out: Terminal, err: Terminal) -> Iterator[None]:
+def told(progress: Progress | None, shown: Shown, out: Terminal, err: Terminal) -> Generator[None]:
     """Show what a run came to also when it ends in an error, and where it stood when a person ends it."""
     try:
         yield
@@ -50,7 +50,7 @@ def told(progress: Progress | None, shown: Shown, out: Terminal, err: Terminal) 
 
 
 @contextlib.contextmanager
-def resolving(progress: Progress) -> Iterator[None]:
+def resolving(progress: Progress) -> Generator[None]:
     """Tell that a source is read, and whether it could be."""
     progress.report(PhaseChanged("resolution", "started"))
     try:

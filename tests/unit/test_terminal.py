@@ -6,7 +6,7 @@ import os
 import re
 import struct
 import termios
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
@@ -99,7 +99,7 @@ class Pty:
 
 
 @contextmanager
-def pty(columns: int, rows: int) -> Iterator[Pty]:
+def pty(columns: int, rows: int) -> Generator[Pty]:
     """A pseudo terminal."""
     both = Pty(columns, rows)
     try:

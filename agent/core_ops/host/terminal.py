@@ -135,10 +135,13 @@ class Progress:
         if lines := tuple(self._lines(event)):
             self._terminal.show(lines)
         if self._form == "board" and self._board.rows:
-            if isinstance(event, RunFinished):
-                self._terminal.keep(self._board.last_lines)
-            elif len(self._board.rows) <= _SMALL or not _is_quick(event):
-                self._terminal.redraw(self._board.lines)
+            self._draw(event)
+
+    def _draw(self, event: Event) -> None:
+        if isinstance(event, RunFinished):
+            self._terminal.keep(self._board.last_lines)
+        elif len(self._board.rows) <= _SMALL or not _is_quick(event):
+            self._terminal.redraw(self._board.lines)
 
     def interrupted(self) -> Iterator[str]:
         """Yield in which state the run leaves the host if it ends now."""

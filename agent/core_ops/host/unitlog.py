@@ -12,14 +12,18 @@ _LONGEST = 2000  # characters of one line; whoever shows it cuts it further
 
 
 def tail(unit: str, started_at: str) -> tuple[str, ...]:
-    """Return the last lines of a unit's own processes and of systemd about it, oldest first.
+    """Return the last lines of a unit's own processes, oldest first, or what systemd said about it if they said nothing.
 
     Args:
         unit: the unit as systemd knows it.
         started_at: when the run began that it failed in (RFC 3339, UTC).
     """
-    since = (f"--since={started_at[:10]} {started_at[11:19]} UTC",) if started_at else ()
-    argv = ("journalctl", "-b", "-q", "--no-pager", "-o", "cat", "-n", str(LINES), *since, f"--unit={unit}")
+    since = f"--since={started_at[:10]} {started_at[11:19]} UTC" if started_at else "--since=-1h"
+    return _lines(since, f"_SYSTEMD_UNIT={unit}") or _lines(since, f"--unit={unit}")
+
+
+def _lines(*asked: str) -> tuple[str, ...]:
+    argv = ("journalctl", "-b", "-q", "--no-pager", "-o", "cat", "-n", str(LINES), *asked)
     try:
         done = process.run(argv, _TIMEOUT_S)
     except HostError:

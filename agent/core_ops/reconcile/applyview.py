@@ -154,7 +154,7 @@ def _planned(stream: Stream, plan: Plan) -> Told:
 def _executed(stream: Stream, event: Applying | Changed) -> Told:
     if isinstance(event, Changed):
         return _with(stream, [_Fact(o, k, "succeeded", "execution") for o, k in _kinds(event.effect)])
-    tried = {obj: kind for e in event.effects for obj, kind in _kinds(e)}
+    tried: Mapping[Obj, EventKind] = dict(kind for e in event.effects for kind in _kinds(e))
     facts = [_Fact(o, k, "started", "execution") for o, k in tried.items()]
     return _with(msgspec.structs.replace(stream, trying={**stream.trying, **tried}), facts)
 
@@ -203,7 +203,9 @@ def _with(stream: Stream, facts: list[_Fact], *, phases: tuple[PhaseView, ...] =
     if not facts and not phases and not revision:
         return after, None
     plan = stream.plan
-    impacted = _impacted(plan) if plan and facts and facts[0].kind == "planned" else {}
+    impacted: Mapping[Obj, tuple[ObjectView, ...]] = (
+        _impacted(plan) if plan and facts and facts[0].kind == "planned" else {}
+    )
     numbered = enumerate(facts, stream.sequence + 1)
     view = ApplyView(
         phases=phases,

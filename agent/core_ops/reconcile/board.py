@@ -50,7 +50,8 @@ class Board(Value, frozen=True):
 
     def after(self, view: ApplyView) -> "Board":
         """Return the board after one more line of the stream."""
-        phase = next((p.phase for p in reversed(view.phases) if p.state == "started"), self.phase)
+        begun: list[Phase] = [p.phase for p in view.phases if p.state == "started"]
+        phase = begun[-1] if begun else self.phase
         rows = dict(self.rows)
         if any(e.event_kind == "planned" for e in view.events):
             rows = {}  # a run that goes back has a second plan
