@@ -119,18 +119,7 @@ def _unblocked(planned: Plan) -> None:
 def _carry_out(ports: Ports, remembered: Record, begun: Result) -> tuple[Record, Result]:
     """Return the record as it was left, and what became of the plan until then."""
     planned, revision = begun.plan, begun.plan.source.revision
-    _phase(ports, "execution", "started")
-    owned = msgspec.structs.replace(remembered.last, owned=planned.owned)
-    remembered = msgspec.structs.replace(remembered, last=owned)
-    try:
-        ports.store.save(remembered)  # what is about to exist is owned before it exists
-        ports.host.stage(planned)
-        voided = msgspec.structs.replace(owned, started=planned.started)
-        remembered = msgspec.structs.replace(remembered, last=voided)
-        ports.store.save(remembered)  # from here on the units that are touched count as started from nothing known
-    except CoreOpsError:
-        _phase(ports, "execution", "failed")
-        raise
+    remembered = _prepared(ports, remembered, planned)
     failures: tuple[Failure, ...] = ()
     untried: tuple[Effect, ...] = ()
     changed = False
@@ -155,6 +144,22 @@ def _carry_out(ports: Ports, remembered: Record, begun: Result) -> tuple[Record,
     return remembered, msgspec.structs.replace(begun, outcome=outcome, failures=failures, unreached=unreached)
 
 
+def _prepared(ports: Ports, remembered: Record, planned: Plan) -> Record:
+    """Return the record after everything that can fail without harm: it is written, and new contents are staged."""
+    _phase(ports, "execution", "started")
+    owned = msgspec.structs.replace(remembered.last, owned=planned.owned)
+    voided = msgspec.structs.replace(owned, started=planned.started)
+    try:
+        ports.store.save(msgspec.structs.replace(remembered, last=owned))  # what is to exist is owned before it exists
+        ports.host.stage(planned)
+        remembered = msgspec.structs.replace(remembered, last=voided)
+        ports.store.save(remembered)  # from here on the units that are touched count as started from nothing known
+    except CoreOpsError:
+        _phase(ports, "execution", "failed")
+        raise
+    return remembered
+
+
 def _one_batch(ports: Ports, batch: tuple[Effect, ...]) -> tuple[tuple[Failure, ...], tuple[Effect, ...]]:
     """Return what failed, and what was not done at all."""
     try:
@@ -166,7 +171,7 @@ def _one_batch(ports: Ports, batch: tuple[Effect, ...]) -> tuple[tuple[Failure, 
 
 def _looked_again(ports: Ports, result: Result, desired: Desired) -> Result:
     """Return the result after a second look, also at what came out beside a unit that failed: a crash takes a moment."""
-    if result.outcome == "failed" or any(f.object is None for f in result.failures):
+    if result.outcome == "failed":  # nothing was changed
         _skip(ports, "convergence_check")
         return result
     _phase(ports, "convergence_check", "started")

@@ -41,7 +41,7 @@ def told(progress: Progress | None, shown: Shown, out: Terminal, err: Terminal) 
         yield
     except KeyboardInterrupt:
         if progress is not None:
-            err.show(progress.interrupted())
+            err.show(["", *progress.interrupted()])  # below the ^C of the terminal
         raise
     except CoreOpsError:
         if progress is not None and progress.result is not None:

@@ -87,8 +87,10 @@ class Board(Value, frozen=True):
         Args:
             columns: how wide the terminal is.
         """
+        room = self._room(columns)
         for name, row in self.rows.items():
-            yield _line(printable(name), row, self._room(columns))
+            line = _line(printable(name), row, room)
+            yield line if len(line) <= columns else _line(printable(name), Row(row.action, row.stage, row.words), room)
 
     def _room(self, columns: int) -> int:
         longest = max((len(printable(n)) for n in self.rows), default=0)
