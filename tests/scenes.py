@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import msgspec
 
 from core_ops import outlook, run
-from core_ops.errors import CoreOpsError
+from core_ops.errors import CoreOpsError, HostError
 from core_ops.reconcile.applyview import ApplyView, Stream
 from core_ops.reconcile.applyview import told as tell
 from core_ops.reconcile.authority import Proof
+from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.events import Event, RunFinished
-from core_ops.reconcile.model import Desired, Directories, Effect, Failure, Result, Source, WriteFile
+from core_ops.reconcile.model import Desired, Directories, Effect, Failure, Observed, Result, Source, WriteFile
 from core_ops.reconcile.pin import Trust
 from core_ops.reconcile.record import Controller, Record, Status
 from fakes import FakeClock, FakeHost, FakeProver, FakeSource, FakeStore, Recorder
@@ -46,18 +47,26 @@ class Scene:
         return streamed(self.recorder.events)
 
 
-class NoWriting(FakeHost):
-    """A host on which one path can't be written, as when its file system is read-only."""
+class Unwilling(FakeHost):
+    """A host on which something can't be done: a path written, systemd reloaded, jobs asked for, or a second look taken."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, *, path: str = "", effect: type[Effect] | None = None, blind: bool = False) -> None:
         super().__init__()
-        self.path = path
+        self._path, self._effect, self._blind = path, effect, blind
+        self._looks = 0
+
+    def observe(self, subjects: Subjects) -> Observed:
+        self._looks += 1
+        if self._blind and self._looks > 1:
+            raise HostError("ask systemd: no answer", code="systemd-failed", hint="try `systemctl status`")
+        return super().observe(subjects)
 
     def carry_out(self, effects: tuple[Effect, ...]) -> tuple[Failure, ...]:
-        from core_ops.errors import HostError  # noqa: PLC0415
-
-        if isinstance(effects[0], WriteFile) and effects[0].path == self.path:
-            raise HostError(f"write {self.path}: Read-only file system", code="write-failed", hint="see `findmnt`")
+        first = effects[0]
+        if isinstance(first, WriteFile) and first.path == self._path:
+            raise HostError(f"write {self._path}: Read-only file system", code="write-failed", hint="see `findmnt`")
+        if self._effect is not None and isinstance(first, self._effect):
+            raise HostError("ask systemd: no answer", code="timeout", hint="see `systemctl list-jobs`")
         return super().carry_out(effects)
 
 

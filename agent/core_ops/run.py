@@ -130,7 +130,7 @@ def _carry_out(ports: Ports, remembered: Record, begun: Result) -> tuple[Record,
         ports.reporter.report(Applying(batch))
         failed, undone = _one_batch(ports, batch)
         failures += failed
-        untried += undone
+        untried += tuple(e for e in undone if getattr(e, "object", e) not in {f.object for f in failed})
         for failure in failed:
             ports.reporter.report(events.Failed(revision, failure))
         names = {f.unit for f in failed}

@@ -17,7 +17,7 @@ from core_ops.reconcile.model import Desired, Result
 from core_ops.reconcile.resultview import ResultView, result_view
 from core_ops.reconcile.resultwords import result_lines
 from core_ops.reconcile.words import brief_lines, plan_lines
-from scenes import NoWriting, Scene
+from scenes import Scene, Unwilling
 from schemas import valid
 from trees import HOST, rendered, worlds
 
@@ -27,7 +27,7 @@ troubles = st.sampled_from(["none", "unit", "units", "file", "disk", "in the way
 
 def troubled(old: Desired, new: Desired, trouble: str, choice: int) -> Scene:
     """A host that ran the old state and has some trouble with the new one."""
-    scene = Scene(NoWriting(new.items[choice % len(new.items)].path if trouble == "file" else ""))
+    scene = Scene(Unwilling(path=new.items[choice % len(new.items)].path if trouble == "file" else ""))
     if trouble != "file":
         scene.converge(old)
     units = sorted(build(new).nodes)
@@ -104,7 +104,8 @@ def test_a_result_says_of_each_object_what_became_of_it(
     result = result_of(scene)
     view = result_view(result)
     desired = {i.object.display_id: i for i in new.items}
-    failed = {f.object.display_id for f in result.failures if f.object and not f.dependency}
+    missed = set(result.unreached)
+    failed = {f.object.display_id for f in result.failures if f.object and not f.dependency and f.object not in missed}
     assert failed == {e.object.display_id for e in view.entries if e.final_state == "failed"}
     for entry in view.entries:
         name = entry.object.display_id

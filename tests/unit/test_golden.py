@@ -25,7 +25,7 @@ from core_ops.reconcile.resultwords import result_lines
 from core_ops.reconcile.sarif import sarif
 from core_ops.reconcile.words import plan_lines, status_lines
 from fakes import FakeHost
-from scenes import NoWriting, Scene, of
+from scenes import Scene, Unwilling, of
 from schemas import stream, valid
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden"
@@ -143,7 +143,7 @@ def _ran() -> dict[str, Scene]:
     first, failing, stuck, full, blocked, again = (
         Scene(),
         Scene(),
-        Scene(NoWriting("/etc/web/site/index.html")),
+        Scene(Unwilling(path="/etc/web/site/index.html")),
         Scene(),
         Scene(),
         Scene(),

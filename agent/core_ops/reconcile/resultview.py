@@ -90,9 +90,14 @@ def result_view(result: Result) -> ResultView:
         ),
         entries=entries,
         host=result.plan.host,
-        failures=tuple(_failure(f, names) for f in result.failures if not f.dependency) or UNSET,
+        failures=tuple(_failure(f, names) for f in result.failures if _is_own(f, result)) or UNSET,
         started_at=result.started_at or UNSET,
     )
+
+
+def _is_own(failure: Failure, result: Result) -> bool:
+    """Whether it is a failure by itself, and does not merely follow from an earlier one."""
+    return not failure.dependency and failure.object not in result.unreached
 
 
 def _failure(failure: Failure, paths: dict[Obj, str]) -> FailureView:

@@ -105,25 +105,25 @@ class _Case:
         """Return how one entry came out."""
         own = self._failures.get(entry.object, [])
         details = tuple(dict.fromkeys(f.detail for f in own))
-        if any(not f.dependency for f in own):
-            return Verdict("failed", details=details)
-        if own:
+        if own and entry.object not in self._unreached:
+            if any(not f.dependency for f in own):
+                return Verdict("failed", details=details)
             return Verdict("blocked", self._culprits(entry.object), details)
         match entry.action:
             case "no_op" | "blocked" | "skipped":
                 return Verdict(entry.action)
             case _:
-                return self._acted(entry)
+                return self._acted(entry, details)
 
-    def _acted(self, entry: Entry) -> Verdict:
+    def _acted(self, entry: Entry, details: tuple[str, ...]) -> Verdict:
         if self._in_the_way:
             return Verdict("skipped", self._in_the_way)
         files = tuple(o for o in entry.needs if o.resource_type in _FILES)
         if failed := tuple(o for o in files if o in self._failures):
             return Verdict("blocked", failed)
         said = tuple(f.detail for f in self._of_the_run)
-        if entry.object in self._unreached:
-            return Verdict("skipped", details=said)
+        if entry.object in self._unreached:  # if its start was tried and failed, then because of that
+            return Verdict("skipped", details=(*said, *details))
         if missing := tuple(o for o in files if o in self._unreached):
             return Verdict("blocked", missing)  # it was started, but from older inputs
         if any(f.phase == "verifying" for f in self._of_the_run):
