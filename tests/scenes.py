@@ -6,14 +6,15 @@ import msgspec
 
 from core_ops import outlook, run
 from core_ops.errors import CoreOpsError, HostError
-from core_ops.reconcile.applyview import ApplyView, Stream
-from core_ops.reconcile.applyview import told as tell
+from core_ops.reconcile.applyview import ApplyView
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.events import Event, RunFinished
 from core_ops.reconcile.model import Desired, Directories, Effect, Failure, Observed, Result, Source, WriteFile
 from core_ops.reconcile.pin import Trust
 from core_ops.reconcile.record import Controller, Record, Status
+from core_ops.reconcile.stream import Stream
+from core_ops.reconcile.stream import told as tell
 from fakes import FakeClock, FakeHost, FakeProver, FakeSource, FakeStore, Recorder
 from trees import HOST, rendered
 
@@ -52,12 +53,12 @@ class Unwilling(FakeHost):
 
     def __init__(self, *, path: str = "", effect: type[Effect] | None = None, blind: bool = False) -> None:
         super().__init__()
-        self._path, self._effect, self._blind = path, effect, blind
+        self._path, self._effect, self.blind = path, effect, blind
         self._looks = 0
 
     def observe(self, subjects: Subjects) -> Observed:
         self._looks += 1
-        if self._blind and self._looks > 1:
+        if self.blind and self._looks > 1:
             raise HostError("ask systemd: no answer", code="systemd-failed", hint="try `systemctl status`")
         return super().observe(subjects)
 

@@ -70,6 +70,28 @@ def test_what_was_not_done_or_not_seen_is_no_success(
     view, found = after(host)
     assert found == ends
     assert view.outcome == outcome
+    failed = {f.object.display_id for f in view.failures or () if f.object}
+    assert failed == {name for name, end in ends.items() if end == "failed" and not host.blind}
     for entry in view.entries:
         blockers = [d.object.display_id for d in entry.dependencies or () if d.relation == "blocker"]
         assert bool(blockers) == (entry.final_state == "blocked")
+
+
+def test_a_unit_started_from_older_inputs_is_blocked_by_them() -> None:
+    """After a file could not be written the ones behind it are not; who was started without them names them."""
+    host = Unwilling(path="/etc/a/a.conf")
+    web = f"[Container]\nImage=x\nVolume=%E/b/b.conf:/b\n{INSTALL}"
+    files = {"services/b/b.container": web, "services/b/config/b.conf": "1\n"}
+    scene = Scene(host)
+    scene.converge(rendered(files))
+    view = result_view(
+        scene.converge(rendered({**files, "services/b/config/b.conf": "2\n", "services/a/config/a.conf": "x\n"}))
+    )
+    ends = {e.object.display_id: e for e in view.entries}
+    assert [(name, e.final_state) for name, e in ends.items()] == [
+        ("config/etc/a/a.conf", "failed"),
+        ("config/etc/b/b.conf", "skipped"),
+        ("container/b", "blocked"),
+    ]
+    (why,) = [c.summary for c in ends["container/b"].causes or () if c.kind == "dependency_failure"]
+    assert why == "config/etc/b/b.conf was not reached"

@@ -12,7 +12,6 @@ from typing import Literal, TextIO
 import msgspec
 
 from core_ops.errors import printable
-from core_ops.reconcile.applyview import Stream, told
 from core_ops.reconcile.board import Board
 from core_ops.reconcile.contract import plan_view
 from core_ops.reconcile.events import (
@@ -26,6 +25,7 @@ from core_ops.reconcile.events import (
 )
 from core_ops.reconcile.model import RemoveFile, Result, WriteFile
 from core_ops.reconcile.phases import Applying
+from core_ops.reconcile.stream import Stream, told
 from core_ops.reconcile.words import brief_lines, heading_lines, plan_lines
 
 Form = Literal["json", "lines", "board"]
