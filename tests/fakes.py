@@ -12,17 +12,27 @@ import msgspec
 from core_ops.errors import HostError, SourceError
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
+from core_ops.reconcile.complaints import Complaint
+from core_ops.reconcile.escape import where
 from core_ops.reconcile.events import Event
 from core_ops.reconcile.kinds import UnitName, dropin_targets, unit_name
 from core_ops.reconcile.model import (
+    Account,
+    Accounts,
+    Desired,
     Directories,
     Effect,
     Failure,
     FileState,
+    Item,
+    MountPoint,
     Observed,
     Plan,
     ReloadManager,
     RemoveFile,
+    RemoveUndeclared,
+    RootEntry,
+    RootState,
     SetEnablement,
     TreeFile,
     UnitJob,
@@ -30,9 +40,12 @@ from core_ops.reconcile.model import (
     UntrustedRevision,
     WriteFile,
 )
+from core_ops.reconcile.preflight import Examination, seal
 from core_ops.reconcile.quadlet import Peers, Relations, host_paths, peers, relations, runtime_unit
 from core_ops.reconcile.record import Record
 from core_ops.reconcile.unitfile import UnitText, layered, parse
+
+ACCOUNTS = (Account("app", 1000), Account("root", 0))
 
 
 class Cut(BaseException):
@@ -55,13 +68,18 @@ class FakeHost:
     def __init__(self, directories: Directories | None = None) -> None:
         self.directories = directories or Directories()
         self.files: dict[str, tuple[bytes, int]] = {}
+        self.owners: dict[str, tuple[int, int]] = {}  # of what was not written as root
         self.loaded: dict[str, Loaded] = {}
         self.running: dict[str, tuple[tuple[str, bytes], ...]] = {}
         self.finished: set[str] = set()
         self.enabled: set[str] = set()
         self.refuses_to_start: set[str] = set()
+        self.busy: set[str] = set()
+        self.was_running: dict[str, tuple[tuple[str, bytes], ...]] = {}
+        self.mount_points: dict[str, MountPoint] = {}
         self.cut_at: int | None = None
         self.full = False
+        self.examined = 0
         self.log: list[str] = []
         self._invocations = itertools.count(1)
         self._invocation: dict[str, str] = {}
@@ -69,7 +87,21 @@ class FakeHost:
     # --- the port ---------------------------------------------------------------------------------------------------
 
     def observe(self, subjects: Subjects) -> Observed:
-        return Observed(tuple(map(self._file, subjects.paths)), tuple(map(self._unit, subjects.units)))
+        who = Accounts(0, 0, ACCOUNTS, ACCOUNTS)
+        roots = tuple(RootState(r, tuple(self._below(r))) for r in subjects.roots)
+        mounts = tuple(map(self._mount_point, subjects.mount_points))
+        return Observed(
+            tuple(map(self._file, subjects.paths)), tuple(map(self._unit, subjects.units)), who, roots, mounts
+        )
+
+    def examine(self, desired: Desired, sealed: str) -> Examination:
+        mark = seal(desired, "fake")
+        if mark == sealed:
+            return Examination(mark)
+        self.examined += 1
+        bare = (i.path.rpartition("/")[2] for i in desired.items if i.object.resource_type == "service" and _bare(i))
+        words = "Service has no ExecStart=, ExecStop=, or SuccessAction=. Refusing."
+        return Examination(mark, complaints=tuple(Complaint("systemd", words, unit=u, fatal=True) for u in bare))
 
     def stage(self, plan: Plan) -> None:
         if self.full and any(isinstance(e, WriteFile) for e in plan.effects):
@@ -89,6 +121,7 @@ class FakeHost:
             self.files.pop(path, None)
         else:
             self.files[path] = (content, 0o644)
+        self.owners.pop(path, None)
 
     def reload(self) -> None:
         units = {p: unit for p in self.files if (unit := self._unit_of(p))}
@@ -102,7 +135,7 @@ class FakeHost:
     def inputs_on_disk(self, unit: str) -> tuple[tuple[str, bytes], ...]:
         """What the unit would be started from after a reload."""
         path = next(p for p in self.files if self._unit_of(p) == unit)
-        loaded = self._load(path, unit, Peers({}, {}))
+        loaded = self._load(path, unit, Peers({}, {}, {}))
         return (*loaded.definition, *self._configs(loaded.text))
 
     # --- systemd ----------------------------------------------------------------------------------------------------
@@ -117,8 +150,10 @@ class FakeHost:
         match effect:
             case WriteFile():
                 self.files[effect.path] = (effect.content, effect.mode)
-            case RemoveFile():
+                self.owners[effect.path] = _number(effect.owner), _number(effect.group)
+            case RemoveFile() | RemoveUndeclared():
                 self.files.pop(effect.path, None)
+                self.owners.pop(effect.path, None)
             case ReloadManager():
                 self.log.append("daemon-reload")
                 self.reload()
@@ -136,6 +171,9 @@ class FakeHost:
             return ()
         if job.verb in {"stop", "restart"}:
             self._stop(job.unit)
+            if job.unit in self.busy:  # what needed it has stopped by the time it turns out to be in use
+                self.running[job.unit] = self.was_running[job.unit]
+                return (Failure(job.object, job.unit, "applying", "busy"),)
         if job.verb in {"start", "restart"}:
             self._lazily(job.unit)
             if job.unit not in self.loaded or job.unit in self.refuses_to_start:
@@ -157,7 +195,8 @@ class FakeHost:
         return found
 
     def _stop(self, unit: str) -> None:
-        self.running.pop(unit, None)
+        if unit in self.running:
+            self.was_running[unit] = self.running.pop(unit)
         self.finished.discard(unit)
         for other, loaded in self.loaded.items():
             if unit in loaded.relations.strong and other in self.running:
@@ -229,13 +268,20 @@ class FakeHost:
         if path not in self.files:
             return FileState(path, "absent")
         content, mode = self.files[path]
-        return FileState(path, "file", content, mode)
+        return FileState(path, "file", content, mode, *self.owners.get(path, (0, 0)))
+
+    def _below(self, root: str) -> Iterable[RootEntry]:
+        return (RootEntry(p, "file") for p in sorted(self.files) if p.startswith(f"{root}/"))
+
+    def _mount_point(self, path: str) -> MountPoint:
+        up = any(u.endswith(".mount") and where(u) == path for u in self.running)
+        return MountPoint(path, mounted=True) if up else self.mount_points.get(path, MountPoint(path, "absent"))
 
     def _lazily(self, unit: str) -> None:
         """Read a native unit that nobody asked about before, as systemd does; a generated one needs the generators."""
         path = f"{self.directories.systemd}/{unit}"
         if unit not in self.loaded and path in self.files and self._unit_of(path) == unit:
-            self.loaded[unit] = self._load(path, unit, Peers({}, {}))
+            self.loaded[unit] = self._load(path, unit, Peers({}, {}, {}))
 
     def _unit(self, unit: str) -> UnitState:
         self._lazily(unit)
@@ -254,6 +300,16 @@ class FakeHost:
             invocation_id=self._invocation.get(unit, "") if unit in self.running or unit in self.finished else "",
             needs_reload=on_disk != loaded.definition,
         )
+
+
+def _number(name: str) -> int:
+    if not name or name.isdecimal():
+        return int(name or 0)
+    return next(a.number for a in ACCOUNTS if a.name == name)
+
+
+def _bare(item: Item) -> bool:
+    return b"ExecStart=" not in item.content
 
 
 def _names(paths: tuple[str, ...], config: str) -> bool:

@@ -8,37 +8,50 @@ import json
 from core_ops.ports import Host
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.model import (
+    Desired,
+    Directories,
     Effect,
     FileState,
+    Item,
     Obj,
     Observed,
     Owned,
     Plan,
     ReloadManager,
     RemoveFile,
+    RemoveUndeclared,
     SetEnablement,
     Source,
     UnitJob,
     WriteFile,
 )
+from core_ops.reconcile.preflight import judge
 
 UNITS = "/etc/systemd/system"
-CONFIG = "/etc/contract/app.conf"
-PATHS = (CONFIG, *(f"{UNITS}/contract-{n}" for n in ("a.service", "b.service", "o.service", "t.timer")))
+ROOT = "/etc/contract"
+CONFIG, STRAY = f"{ROOT}/app.conf", f"{ROOT}/below/stray.conf"
+MOUNT = "var-srv-my\\x2dcontract.mount"
+WHERE = "/var/srv/my-contract"
+PATHS = (
+    *(CONFIG, f"{UNITS}/{MOUNT}"),
+    *(f"{UNITS}/contract-{n}" for n in ("a.service", "b.service", "m.service", "o.service", "t.timer")),
+)
 NAMES = tuple(p.rpartition("/")[2] for p in PATHS[1:])
 TEXTS = {
     "contract-a.service": "[Service]\nEnvironmentFile=/etc/contract/app.conf\nExecStart=/bin/sleep inf\n"
     "[Install]\nWantedBy=multi-user.target\n",
     "contract-b.service": "[Unit]\nRequires=contract-a.service\nAfter=contract-a.service\n"
     "[Service]\nExecStart=/bin/sleep inf\n",
+    "contract-m.service": f"[Unit]\nRequiresMountsFor={WHERE}/x\n[Service]\nExecStart=/bin/sleep inf\n",
+    MOUNT: f"[Mount]\nWhat=/var/lib/contract\nWhere={WHERE}\nOptions=bind\n",
     "contract-o.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
     "contract-t.timer": "[Timer]\nOnCalendar=yearly\nUnit=contract-o.service\n[Install]\nWantedBy=timers.target\n",
 }
 _OBJECT = Obj("service", "contract")
 
 
-def _write(path: str, content: bytes, expected: FileState) -> WriteFile:
-    return WriteFile(_OBJECT, path, content, 0o644, expected)
+def _write(path: str, content: bytes, expected: FileState, owner: str = "") -> WriteFile:
+    return WriteFile(_OBJECT, path, content, 0o644, expected, owner, owner)
 
 
 def _plan(effects: tuple[Effect, ...]) -> Plan:
@@ -51,19 +64,40 @@ def _job(verb: str, *names: str) -> tuple[Effect, ...]:
 
 
 def _told(observed: Observed) -> dict[str, list[object]]:
-    files: dict[str, list[object]] = {f.path: [f.kind, f.content.decode(), f.mode] for f in observed.files}
+    files: dict[str, list[object]] = {
+        f.path: [f.kind, f.content.decode(), f.mode, f.uid, f.gid] for f in observed.files
+    }
+    roots: dict[str, list[object]] = {r.path: [[e.path, e.kind] for e in r.entries] for r in observed.roots}
     units: dict[str, list[object]] = {
         u.unit: [u.load, u.active, u.enabled == "enabled", u.needs_reload, u.result] for u in observed.units
     }
-    return files | units
+    mounts: dict[str, list[object]] = {p.path: [p.mounted] for p in observed.mounts}
+    return files | units | roots | mounts
+
+
+def _examined(host: Host) -> list[object]:
+    """What is said of a state that every systemd takes, of the same again, and of one with a unit that it does not take."""
+    good = tuple(Item(Obj("service", n[:-8]), f"{UNITS}/{n}", t.encode(), 0o644, n, (n,)) for n, t in _services())
+    bad = Item(
+        Obj("service", "contract-x"), f"{UNITS}/contract-x.service", b"[Service]\n", 0o644, "contract-x.service", ("x",)
+    )
+    fine, broken = (Desired(Source("x"), "h", Directories(), 1, items) for items in (good, (*good, bad)))
+    first = host.examine(fine, "")
+    again = host.examine(fine, first.seal)
+    said = [judge(fine, first).refusals, again.seal == first.seal, again.complaints]
+    return [*said, [f.path for f in judge(broken, host.examine(broken, first.seal)).refusals]]
+
+
+def _services() -> list[tuple[str, str]]:
+    return [(n, t) for n, t in TEXTS.items() if n.endswith(".service")]
 
 
 def story(host: Host) -> list[object]:
     """Play the script on a host that has none of these units, and return what was seen after each step."""
-    seen: list[object] = []
+    seen: list[object] = [_examined(host)]
 
     def look() -> Observed:
-        observed = host.observe(Subjects(PATHS, NAMES))
+        observed = host.observe(Subjects((*PATHS, STRAY), NAMES, roots=(ROOT,), mount_points=(WHERE,)))
         seen.append(_told(observed))
         return observed
 
@@ -75,10 +109,12 @@ def story(host: Host) -> list[object]:
 
     before = {f.path: f for f in look().files}
     do(
-        _write(CONFIG, b"V=1\n", before[CONFIG]),
+        _write(CONFIG, b"V=1\n", before[CONFIG], "1234"),
+        _write(STRAY, b"", before[STRAY]),
         *(_write(f"{UNITS}/{n}", t.encode(), before[f"{UNITS}/{n}"]) for n, t in TEXTS.items()),
     )
     look()
+    do(RemoveUndeclared(_OBJECT, STRAY, "file", ROOT))
     do(SetEnablement("reenable", "contract-a.service", _OBJECT), ReloadManager(NAMES))
     look()
     seen.append([f.unit for f in host.carry_out(_job("start", "contract-a.service", "contract-b.service"))])
@@ -89,13 +125,18 @@ def story(host: Host) -> list[object]:
     host.carry_out(_job("stop", "contract-a.service"))  # takes b down, which requires it
     look()
     host.carry_out(_job("restart", "contract-b.service"))  # brings both up
+    host.carry_out(_job("start", "contract-m.service"))  # mounts what it needs
+    look()
+    host.carry_out(_job("stop", MOUNT))  # takes its user down
+    look()
+    host.carry_out(_job("restart", MOUNT, "contract-m.service"))
     now = {f.path: f for f in look().files}
     path = f"{UNITS}/contract-a.service"
     do(_write(path, TEXTS["contract-a.service"].encode() + b"# changed\n", now[path]))
     look()
     do(ReloadManager(NAMES))
     look()
-    host.carry_out(_job("stop", "contract-t.timer", "contract-b.service", "contract-a.service"))
+    host.carry_out(_job("stop", MOUNT, "contract-t.timer", "contract-b.service", "contract-a.service"))
     do(SetEnablement("disable", "contract-a.service", _OBJECT), *(RemoveFile(_OBJECT, p) for p in PATHS))
     do(ReloadManager(()))
     look()
@@ -105,10 +146,9 @@ def story(host: Host) -> list[object]:
 
 def main() -> None:
     """Play the script on this machine and print what was seen."""
-    from core_ops.reconcile.model import Directories  # noqa: PLC0415 - only by itself
-    from core_ops.wiring import LocalHost  # noqa: PLC0415
+    from core_ops.wiring import LocalHost  # noqa: PLC0415 - only by itself
 
-    print(json.dumps(story(LocalHost(Directories()))))
+    print(json.dumps(story(LocalHost(Directories(), "/run/core-ops"))))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from hypothesis import strategies as st
 
+from core_ops.reconcile.check import Said
 from core_ops.reconcile.layout import read_layout
 from core_ops.reconcile.model import Desired, Directories, Finding, Source, TreeFile
 from core_ops.reconcile.render import render
@@ -33,9 +34,16 @@ def outcome(
     return render(read_layout(files), HOST, Source(revision), directories or Directories())
 
 
+def spoken(finding: Finding | Said) -> str:
+    """A finding as the fixtures have it: `path:line: Code: message`, without a line where the whole file is meant."""
+    line = f":{finding.line}" if finding.line else ""
+    return f"{finding.path}{line}: {finding.code}: {finding.message}"
+
+
 INSTALL = "[Install]\nWantedBy=multi-user.target\n"
 PATH = "[Path]\nPathExists=/run/{name}\n[Install]\nWantedBy=multi-user.target\n"
 CONTAINER = "[Container]\nImage=x:{image}\n{more}\n[Install]\nWantedBy=multi-user.target\n"
+OWNERS = "files: {app.conf: {mode: 0640, owner: app, group: 1000}}\n"
 SERVICE = "[Service]\nExecStart=/bin/sleep {image}\n{more}\n[Install]\nWantedBy=multi-user.target\n"
 
 
@@ -71,6 +79,28 @@ def _wide(draw: st.DrawFn, files: Mapping[str, str]) -> Mapping[str, str]:
     }
 
 
+_NEEDS_A = "[Unit]\nRequires=a.service\nAfter=a.service\n"
+_NEEDS_MOUNT = "[Unit]\nRequiresMountsFor=/srv/d/x\n"
+_MAYBE_MOUNT = st.sampled_from(["", _NEEDS_MOUNT])
+
+
+def _mounts(draw: st.DrawFn) -> Mapping[str, str]:
+    """Perhaps a mount over the network, one below it, and an automount for the first."""
+    files: dict[str, str] = {}
+    install = draw(st.sampled_from(["", INSTALL]))
+    if draw(st.booleans()):
+        files["services/z/srv-d.mount"] = (
+            f"[Mount]\nWhat=h:/{draw(st.integers(1, 2))}\nWhere=/srv/d\nType=nfs\n{install}"
+        )
+        if draw(st.booleans()):
+            files["services/z/srv-d.automount"] = f"[Automount]\nWhere=/srv/d\n{draw(st.sampled_from(['', INSTALL]))}"
+        if draw(st.booleans()):
+            files["services/z/srv-d-e.mount"] = (
+                f"[Mount]\nWhat=/dev/{draw(st.integers(1, 2))}\nWhere=/srv/d/e\n{INSTALL}"
+            )
+    return files
+
+
 @st.composite
 def worlds(draw: st.DrawFn) -> Mapping[str, str]:
     """A small universe of services that share a network, a pod and an image, with configs, drop-ins, timers and paths."""
@@ -78,6 +108,7 @@ def worlds(draw: st.DrawFn) -> Mapping[str, str]:
         "services/z/z.network": f"[Network]\nLabel=v={draw(st.integers(0, 1))}\n",
         "services/z/p.pod": f"[Pod]\nLabel=v={draw(st.integers(0, 1))}\n{draw(st.sampled_from(['', INSTALL]))}",
         "services/z/i.image": f"[Image]\nImage=i:{draw(st.integers(1, 2))}\n",
+        **_mounts(draw),
         "services/z/z.slice": f"[Slice]\nMemoryMax={draw(st.integers(1, 2))}G\n",
     }
     for name in draw(st.sets(st.sampled_from("abc"), min_size=1)):
@@ -86,19 +117,17 @@ def worlds(draw: st.DrawFn) -> Mapping[str, str]:
         more = "Network=z.network\n" if draw(st.booleans()) else ""
         if draw(st.booleans()):
             files[f"{base}/config/app.conf"] = f"v={draw(st.integers(0, 1))}\n"
-            more += f"Volume=/etc/{name}/app.conf:/app.conf\n"
+            more += f"Volume=/etc/{name}{draw(st.sampled_from(['/app.conf:/app.conf', ':/conf']))}\n"
+            if manifest := draw(st.sampled_from(["", "", "exclusive: true\n", OWNERS, f"exclusive: true\n{OWNERS}"])):
+                files[f"{base}/service.yaml"] = manifest
         kind = draw(st.sampled_from(["container", "service", "timed", "watched", "member", "plain"]))
         if kind == "member":
             files[f"{base}/{name}.container"] = _member(draw, image) + more
         elif kind == "container":
             files[f"{base}/{name}.container"] = CONTAINER.format(image=image, more=more)
         elif kind == "service":
-            requires = (
-                draw(st.sampled_from(["", "[Unit]\nRequires=a.service\nAfter=a.service\n"])) if name != "a" else ""
-            )
-            own = (
-                more.replace("Network=z.network\n", "").replace("Volume=", "EnvironmentFile=").replace(":/app.conf", "")
-            )
+            requires = draw(st.sampled_from(["", _NEEDS_A, _NEEDS_MOUNT])) if name != "a" else draw(_MAYBE_MOUNT)
+            own = more.replace("Network=z.network\n", "").replace("Volume=", "BindReadOnlyPaths=")
             files[f"{base}/{name}.service"] = requires + SERVICE.format(image=image, more=own)
         else:
             files |= {f"{base}/{path}": text for path, text in _job(kind, name, image).items()}

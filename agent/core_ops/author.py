@@ -1,6 +1,7 @@
 """The author's verbs: they look at a source tree or at what a host was given, and write nothing."""
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from core_ops.errors import (
     StateError,
     UsageError,
 )
+from core_ops.examiner import examine
 from core_ops.host.directory import read_tree
 from core_ops.host.terminal import Terminal, is_terminal, standard
 from core_ops.reconcile import check as checking
@@ -40,7 +42,9 @@ def check(arguments: argparse.Namespace) -> int:
     """Say everything that is wrong with a source tree, or might be."""
     only = (arguments.host,) if arguments.host else ()
     try:
-        checked = checking.check(read_tree(arguments.path), only)
+        tree = read_tree(arguments.path)
+        asked = checking.states(tree, only) if arguments.preflight else ()
+        checked = checking.check(tree, only, {d.host: examine(d, "", tempfile.gettempdir()) for d in asked})
     except RefusedRevisionError as refused:
         checked = checking.unreadable(refused)
     view = check_view(checked)
@@ -104,7 +108,7 @@ def tracked(chosen: settings.Settings) -> Desired:
     """
     from core_ops import wiring  # noqa: PLC0415 - `check` needs no libgit2
 
-    ports = wiring.ports(chosen)
+    ports = wiring.ports(chosen)._replace(reporter=wiring.Everybody())  # who only asks tells the journal nothing
     trust, _ = wiring.tracked_trust(chosen, ports.store.load())
     unasked = SourceError("explain without asking the repository", code="fetch-failed")
     found = outlook.recall(ports, wiring.goal(chosen, trust), unasked)

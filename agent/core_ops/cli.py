@@ -18,6 +18,7 @@ examples:
   core-ops apply                                   change it, and look again
   core-ops plan --source-repo . --host web1        an author's look, on any machine
   core-ops check .                                 everything wrong with a source tree, for CI
+  core-ops skill install                           the guide to writing one, beside it
   systemctl enable --now core-ops.timer            from now on, by itself
 
 exit status:
@@ -109,6 +110,12 @@ def _explain(arguments: argparse.Namespace) -> int:
     return author.explain(arguments)
 
 
+def _skill(arguments: argparse.Namespace) -> int:
+    from core_ops import skill  # noqa: PLC0415
+
+    return skill.install(arguments)
+
+
 # --- the command line ------------------------------------------------------------------------------------------------
 
 
@@ -128,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     _status_options(verbs.add_parser("status", help="what this host is on, and how the last run went"))
     _explain_options(verbs.add_parser("explain", help="one object: what it is, from which lines, and what starts it"))
     _check_options(verbs.add_parser("check", help="everything that is wrong with a source tree, or might be"))
+    _skill_options(verbs.add_parser("skill", help="the guide to writing a source tree, for people and assistants"))
     return parser
 
 
@@ -202,9 +210,10 @@ def _status_options(parser: argparse.ArgumentParser) -> None:
 
 _CHECK_EXAMPLES = """\
 examples:
-  core-ops check .                                 every host of the tree
-  core-ops check . --host web1                     what concerns one host
-  core-ops check . --format sarif > core-ops.sarif for a code host that shows findings
+  core-ops check .                                   every host of the tree
+  core-ops check . --host web1                       what concerns one host
+  core-ops check . --preflight                       with what this machine's podman and systemd say
+  core-ops check . --format sarif > core-ops.sarif   for a code host that shows findings
 
 exit status:
   0 no error, perhaps warnings    1 an error    2 usage    64 PATH is no directory
@@ -219,6 +228,9 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
     hosts = parser.add_mutually_exclusive_group()
     hosts.add_argument("--host", metavar="NAME", help="only what concerns this host")
     hosts.add_argument("--all-hosts", action="store_true", help="every host and whatever no host selects (default)")
+    parser.add_argument(
+        "--preflight", action="store_true", help="also ask this machine's Quadlet generator and systemd-analyze"
+    )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print one JSON view")
     shown.add_argument(
@@ -229,10 +241,11 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
 
 _EXPLAIN_EXAMPLES = """\
 examples:
-  core-ops explain container/caddy                 an object of this host
-  core-ops explain caddy.service                   by the unit that systemd knows
-  core-ops explain /etc/caddy/Caddyfile            by its path on the host
+  core-ops explain container/caddy                   an object of this host
+  core-ops explain caddy.service                     by the unit that systemd knows
+  core-ops explain /etc/caddy/Caddyfile              by its path on the host
   core-ops explain container/caddy --source-repo . --host web1
+                                                   an author's look, on any machine
 """
 
 
@@ -251,3 +264,27 @@ def _explain_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON view")
     parser.set_defaults(run=_explain)
+
+
+_SKILL_EXAMPLES = """\
+examples:
+  core-ops skill install                           into this work tree, to be committed
+  core-ops skill install --global                  below the home directory, for every work tree
+  core-ops skill install --print                   to read it here
+"""
+
+
+def _skill_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = "The guide to writing a source tree: layout, names, kinds, findings and an example."
+    actions = parser.add_subparsers(title="commands", metavar="<command>", required=True)
+    install = actions.add_parser("install", help="write the guide, or print it")
+    install.description = (
+        "Write the authoring guide to .agents/skills/core-ops-source-repo/SKILL.md of this git work tree or directory."
+    )
+    install.epilog = _SKILL_EXAMPLES
+    install.formatter_class = argparse.RawDescriptionHelpFormatter
+    where = install.add_mutually_exclusive_group()
+    where.add_argument("--global", dest="everywhere", action="store_true", help="write it below the home directory")
+    where.add_argument("--print", action="store_true", help="print it and write nothing")
+    install.add_argument("--json", action="store_true", help="print the outcome as one JSON view")
+    install.set_defaults(run=_skill)

@@ -1,9 +1,10 @@
 """What a host should become: the newest acceptable revision, or else the last good one.
 
-    fetch -> authenticate -> render
+    fetch -> authenticate -> render -> examine
 
-A revision that can't be fetched, is not authentic or does not render never ends a run by itself: the host is then held to the
-last good revision, so that drift is repaired while somebody mends the repository.
+A revision that can't be fetched, is not authentic, does not render, or has units that this machine's programs would not take
+never ends a run by itself: the host is then held to the last good revision, so that drift is repaired while somebody mends the
+repository.
 """
 
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from core_ops.reconcile.layout import read_layout
 from core_ops.reconcile.model import (
     Desired,
     Directories,
+    Finding,
     LastApplied,
     TreeFile,
     TrustedRevision,
@@ -24,6 +26,7 @@ from core_ops.reconcile.model import (
 )
 from core_ops.reconcile.model import Source as Origin
 from core_ops.reconcile.pin import Trust
+from core_ops.reconcile.preflight import judge
 from core_ops.reconcile.record import Controller, Record, Refusal, Status
 from core_ops.reconcile.render import RULES, render
 
@@ -81,7 +84,8 @@ def look(ports: Ports, goal: Goal) -> Outlook:
         remembered = msgspec.structs.replace(remembered, status=heard)
         trusted = _authenticate(ports, goal, candidate, remembered)
         remembered = msgspec.structs.replace(remembered, anchor=authority.anchored(trusted))
-        return Outlook(_desired(ports, goal, trusted, remembered.last), remembered, None)
+        desired, last = _desired(ports, goal, trusted, remembered.last)
+        return Outlook(desired, msgspec.structs.replace(remembered, last=last), None)
     except CoreOpsError as problem:
         _tell(ports, initialised(remembered), problem)
         return _fallback(ports, goal, remembered, problem)
@@ -117,7 +121,7 @@ def _authenticate(ports: Ports, goal: Goal, candidate: UntrustedRevision, rememb
     )
 
 
-def _desired(ports: Ports, goal: Goal, trusted: TrustedRevision, last: LastApplied) -> Desired:
+def _desired(ports: Ports, goal: Goal, trusted: TrustedRevision, last: LastApplied) -> tuple[Desired, LastApplied]:
     origin = Origin(trusted.commit, trusted.repository, trusted.ref, trusted.signer)
     known = last.desired
     if known and (known.source, known.host, known.directories, known.rules) == (
@@ -126,8 +130,9 @@ def _desired(ports: Ports, goal: Goal, trusted: TrustedRevision, last: LastAppli
         goal.directories,
         RULES,
     ):
-        return known
-    return rendered(ports.source.tree(trusted.commit), goal, origin)
+        return known, examined(ports, known, last)
+    desired = rendered(ports.source.tree(trusted.commit), goal, origin)
+    return desired, examined(ports, desired, last)
 
 
 def rendered(files: tuple[TreeFile, ...], goal: Goal, origin: Origin) -> Desired:
@@ -139,14 +144,37 @@ def rendered(files: tuple[TreeFile, ...], goal: Goal, origin: Origin) -> Desired
     desired = render(read_layout(files), goal.host, origin, goal.directories)
     if isinstance(desired, Desired):
         return desired
-    lines = tuple(f"{f.path}{f':{f.line}' if f.line else ''}: {f.code}: {f.message} -> {f.hint}" for f in desired)
-    count = f"{len(lines)} refusal{'s' if len(lines) > 1 else ''}"
-    raise SourceTreeError(
-        f"render {origin.short} for host {goal.host}: {count}",
-        code=desired[0].code if len(desired) == 1 else "invalid",
+    raise _refusal(f"render {origin.short} for host {goal.host}", desired)
+
+
+def examined(ports: Ports, desired: Desired, last: LastApplied) -> LastApplied:
+    """Return the record of a state that this machine's generator and systemd accept, and pass their doubts on.
+
+    Raises:
+        SourceTreeError: with every unit that the host would not have.
+    """
+    said = ports.host.examine(desired, last.examined)
+    verdict = judge(desired, said)
+    if verdict.refusals:
+        raise _refusal(f"examine {desired.source.short} for host {desired.host}", verdict.refusals)
+    for doubt in verdict.doubts:
+        place = "" if doubt.path == "." else _place(doubt.path, doubt.line)
+        ports.reporter.report(events.Doubted(desired.source.revision, place, doubt.code, doubt.message, doubt.hint))
+    return msgspec.structs.replace(last, examined=said.seal)
+
+
+def _refusal(attempt: str, findings: tuple[Finding, ...]) -> SourceTreeError:
+    lines = tuple(f"{_place(f.path, f.line)}: {f.code}: {f.message} -> {f.hint}" for f in findings)
+    return SourceTreeError(
+        f"{attempt}: {len(lines)} refusal{'s' if len(lines) > 1 else ''}",
+        code=findings[0].code if len(findings) == 1 else "invalid",
         hint="mend the repository; the host stays as it is until then",
         details=lines,
     )
+
+
+def _place(path: str, line: int) -> str:
+    return f"{path}:{line}" if line else path
 
 
 def _fallback(ports: Ports, goal: Goal, remembered: Record, problem: CoreOpsError) -> Outlook:
@@ -166,7 +194,8 @@ def _fallback(ports: Ports, goal: Goal, remembered: Record, problem: CoreOpsErro
             anchor.committer_time,
         )
         try:
-            return Outlook(_desired(ports, goal, trusted, remembered.last), remembered, problem)
+            desired, last = _desired(ports, goal, trusted, remembered.last)
+            return Outlook(desired, msgspec.structs.replace(remembered, last=last), problem)
         except CoreOpsError as worse:
             problem = problem if worse.disposition is Disposition.RETRY else worse
     return Outlook(remembered.last.desired, remembered, problem)

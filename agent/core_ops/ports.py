@@ -5,7 +5,8 @@ from typing import Protocol
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.events import Event
-from core_ops.reconcile.model import Effect, Failure, Observed, Plan, TreeFile, UntrustedRevision
+from core_ops.reconcile.model import Desired, Effect, Failure, Observed, Plan, TreeFile, UntrustedRevision
+from core_ops.reconcile.preflight import Examination
 from core_ops.reconcile.record import Record
 
 
@@ -50,12 +51,20 @@ class Host(Protocol):
         """Return what stands at the paths and what systemd says of the units."""
         ...
 
+    def examine(self, desired: Desired, sealed: str) -> Examination:
+        """Return what this machine's own programs say of a state, changing nothing.
+
+        Nobody is asked when `sealed` is the seal of the same state under the same programs. A program that gives no answer
+        is named in what is returned.
+        """
+        ...
+
     def stage(self, plan: Plan) -> None:
-        """Write every new content beside its target, durably, before anything is stopped or replaced.
+        """Write every new content beside its target with its mode and owner, durably, before anything is stopped.
 
         Raises:
-            HostError: a file system is full, read-only or otherwise unwilling; nothing but hidden temporary files was made,
-                and they are gone again.
+            HostError: a file is to belong to nobody on the host, or a file system is full, read-only or otherwise unwilling;
+                nothing but hidden temporary files was made, and they are gone again.
         """
         ...
 

@@ -3,6 +3,8 @@
 look (outlook) -> observe -> plan -> own, stage, void, carry out -> look again -> record
 """
 
+from typing import NamedTuple
+
 import msgspec
 
 from core_ops.errors import CoreOpsError, HostError, StateError
@@ -84,14 +86,14 @@ def converge(ports: Ports, goal: Goal, desired: Desired, remembered: Record) -> 
     try:
         _unblocked(planned)
         ports.reporter.report(events.Planned(planned))
-        remembered, result = _carry_out(ports, remembered, result)
+        carried = _carry_out(ports, remembered, result)
     except CoreOpsError as error:
         _skip(ports, *(("execution", "convergence_check") if planned.blocked else ("convergence_check",)))
         _finish(ports, remembered, "", msgspec.structs.replace(result, message=error.message))
         raise
-    result = _looked_again(ports, result, desired)
+    result = _looked_again(ports, carried.result, desired)
     failures = result.failures
-    remembered = _partly(remembered, planned, failures) if failures else _applied(remembered, planned, desired)
+    remembered = _partly(carried, planned, failures) if failures else _applied(carried.record, planned, desired)
     _finish(ports, remembered, "" if failures else revision, result)
     return result
 
@@ -116,32 +118,62 @@ def _unblocked(planned: Plan) -> None:
         )
 
 
-def _carry_out(ports: Ports, remembered: Record, begun: Result) -> tuple[Record, Result]:
-    """Return the record as it was left, and what became of the plan until then."""
-    planned, revision = begun.plan, begun.plan.source.revision
-    remembered = _prepared(ports, remembered, planned)
+class _Carried(NamedTuple):
+    """How a plan was carried out: the record as it was left, and what became of the plan until then.
+
+    `held` says that something could not be stopped, so that no file was changed and what was stopped came back as it was.
+    """
+
+    record: Record
+    result: Result
+    held: bool
+
+
+class _Tried(NamedTuple):
+    """What failed, which units could not be stopped, what was not done, and whether anything was changed."""
+
     failures: tuple[Failure, ...] = ()
+    stuck: frozenset[str] = frozenset()
     untried: tuple[Effect, ...] = ()
-    changed = False
+    changed: bool = False
+
+
+def _carry_out(ports: Ports, remembered: Record, begun: Result) -> _Carried:
+    planned, before = begun.plan, remembered.last
+    remembered = _prepared(ports, remembered, planned)
+    tried = _Tried()
     for batch in effects.batches(planned.effects):
-        if failures and not all(effects.brings_up(e) for e in batch):
-            untried += batch
-            continue
-        ports.reporter.report(Applying(batch))
-        failed, undone = _one_batch(ports, batch)
-        failures += failed
-        untried += tuple(e for e in undone if getattr(e, "object", e) not in {f.object for f in failed})
-        for failure in failed:
-            ports.reporter.report(events.Failed(revision, failure))
-        names = {f.unit for f in failed}
-        for effect in batch:
-            if effect not in undone and getattr(effect, "unit", None) not in names:
-                changed = True
-                ports.reporter.report(events.Changed(revision, effect))
-    _phase(ports, "execution", "failed" if failures else "succeeded")
-    outcome = verdict.outcome(planned, failures, changed=changed)
-    unreached = verdict.unreached(planned, untried)
-    return remembered, msgspec.structs.replace(begun, outcome=outcome, failures=failures, unreached=unreached)
+        tried = _next(ports, planned, tried, batch)
+    _phase(ports, "execution", "failed" if tried.failures else "succeeded")
+    if tried.stuck:  # nothing was written, and what never stopped still runs from what it was started from
+        started = {*planned.started, *(s for s in before.started if s.unit in tried.stuck)}
+        kept = msgspec.structs.replace(remembered.last, started=tuple(sorted(started)))
+        remembered = msgspec.structs.replace(remembered, last=kept)
+    outcome = verdict.outcome(planned, tried.failures, changed=tried.changed)
+    unreached = verdict.unreached(planned, tried.untried)
+    result = msgspec.structs.replace(begun, outcome=outcome, failures=tried.failures, unreached=unreached)
+    return _Carried(remembered, result, held=bool(tried.stuck))
+
+
+def _next(ports: Ports, planned: Plan, tried: _Tried, planned_batch: tuple[Effect, ...]) -> _Tried:
+    """Return what was tried after one more batch; once something failed, only what brings units up is."""
+    if tried.failures and not all(effects.brings_up(e) for e in planned_batch):
+        return tried._replace(untried=tried.untried + planned_batch)
+    batch = effects.put_back(planned_batch, planned.effects) if tried.stuck else planned_batch
+    failed, undone = _one_batch(ports, batch) if batch else ((), ())
+    for failure in failed:
+        ports.reporter.report(events.Failed(planned.source.revision, failure))
+    names = {f.unit for f in failed}
+    done = tuple(e for e in batch if e not in undone and getattr(e, "unit", None) not in names)
+    for effect in done:
+        ports.reporter.report(events.Changed(planned.source.revision, effect))
+    missed = planned_batch if tried.stuck else undone  # what was put back is as it was, not as it was planned
+    return _Tried(
+        tried.failures + failed,
+        tried.stuck | names if failed and effects.stops(batch) else tried.stuck,
+        tried.untried + tuple(e for e in missed if getattr(e, "object", e) not in {f.object for f in failed}),
+        tried.changed or bool(done),
+    )
 
 
 def _prepared(ports: Ports, remembered: Record, planned: Plan) -> Record:
@@ -162,6 +194,7 @@ def _prepared(ports: Ports, remembered: Record, planned: Plan) -> Record:
 
 def _one_batch(ports: Ports, batch: tuple[Effect, ...]) -> tuple[tuple[Failure, ...], tuple[Effect, ...]]:
     """Return what failed, and what was not done at all."""
+    ports.reporter.report(Applying(batch))
     try:
         return ports.host.carry_out(batch), ()
     except HostError as error:  # units may be stopped by now: the run goes on to bring them back
@@ -189,7 +222,7 @@ def _looked_again(ports: Ports, result: Result, desired: Desired) -> Result:
 
 
 def _verify(ports: Ports, planned: Plan, desired: Desired) -> tuple[Failure, ...]:
-    wanted = subjects(desired, LastApplied())
+    wanted = msgspec.structs.replace(subjects(desired, LastApplied()), closely=effects.started(planned.effects))
     first = ports.host.observe(wanted)
     waited_s = 0.0
     while judge.unsettled(planned, first) and waited_s < SETTLE_TIMEOUT_S:
@@ -204,13 +237,14 @@ def _verify(ports: Ports, planned: Plan, desired: Desired) -> tuple[Failure, ...
 
 
 def _applied(remembered: Record, planned: Plan, desired: Desired) -> Record:
-    last = LastApplied(desired, planned.owned_after, planned.started_after)
+    last = LastApplied(desired, planned.owned_after, planned.started_after, remembered.last.examined)
     return msgspec.structs.replace(remembered, last=last)
 
 
-def _partly(remembered: Record, planned: Plan, failures: tuple[Failure, ...]) -> Record:
+def _partly(carried: _Carried, planned: Plan, failures: tuple[Failure, ...]) -> Record:
     """Remember which units did start: a broken one must not make its neighbours restart at every run."""
-    if any(not f.unit for f in failures):
+    remembered = carried.record
+    if carried.held or any(not f.unit for f in failures):
         return remembered  # files are missing, so nothing is known to run from its inputs
     failed = {f.unit for f in failures}
     started = tuple(s for s in planned.started_after if s.unit not in failed)

@@ -147,6 +147,23 @@ def _bad(name: str, setting: Setting, why: str, hint: str) -> UsageError:
     return UsageError(f"use {option}: “{setting.value}” {why}", code="bad-setting", hint=hint)
 
 
+def home_directory() -> Path:
+    """Return the user's home directory.
+
+    Raises:
+        UsageError: there is none, or `HOME` is not an absolute path.
+    """
+    try:
+        home = Path("~").expanduser()
+    except RuntimeError:
+        home = Path()
+    if not home.is_absolute():
+        raise UsageError(
+            "find the home directory: HOME is no absolute path", code="bad-setting", hint="set HOME to an absolute path"
+        )
+    return home
+
+
 def journal_stream() -> str:
     """Return which stream of this process the journal reads already (device:inode), or nothing.
 

@@ -21,8 +21,8 @@ from core_ops.errors import (
     UsageError,
 )
 from core_ops.host.lock import held
-from core_ops.host.terminal import Progress, Terminal, is_terminal, reads_journal, standard
-from core_ops.ports import Store
+from core_ops.host.terminal import Doubts, Terminal, is_terminal, reads_journal, standard
+from core_ops.ports import Reporter, Store
 from core_ops.reconcile import words
 from core_ops.reconcile.contract import plan_view
 from core_ops.reconcile.model import Desired, Plan, Result
@@ -111,9 +111,9 @@ def plan(arguments: argparse.Namespace) -> int:
     out, err = _terminals()
     problem: CoreOpsError | None = None
     if arguments.source_repo is not None:
-        ports, goal, desired, record = _stateless(chosen, arguments)
+        ports, goal, desired, record = _stateless(chosen, arguments, Doubts(err))
     else:
-        ports, goal, record = _tracked(chosen)
+        ports, goal, record = _tracked(chosen, Doubts(err))
         try:
             with held(chosen.path("lock_path"), LOOK_WAIT_S):
                 found = outlook.look(ports, goal)
@@ -155,7 +155,7 @@ def _problem_lines(problem: CoreOpsError) -> list[str]:
     return [*lines, f"    next: {problem.hint}", f"  {held_to}"]
 
 
-def _tracked(chosen: settings.Settings, *reporters: Progress) -> tuple[outlook.Ports, outlook.Goal, Record]:
+def _tracked(chosen: settings.Settings, *reporters: Reporter) -> tuple[outlook.Ports, outlook.Goal, Record]:
     ports = wiring.ports(chosen, *reporters)
     trust, record = wiring.tracked_trust(chosen, ports.store.load())
     if record.status is not None:
@@ -184,7 +184,7 @@ class _Begun:
 
 
 def _stateless(
-    chosen: settings.Settings, arguments: argparse.Namespace, *reporters: Progress
+    chosen: settings.Settings, arguments: argparse.Namespace, *reporters: Reporter
 ) -> tuple[outlook.Ports, outlook.Goal, Desired, Record]:
     if chosen.by_name["host"].origin == "host name":
         raise UsageError(
@@ -195,11 +195,12 @@ def _stateless(
     try:
         origin, tree = wiring.stateless_source(arguments.source_repo.absolute())
         desired = outlook.rendered(tree, goal, origin)
+        record = ports.store.load()
+        record = msgspec.structs.replace(record, last=outlook.examined(ports, desired, record.last))
     except (SourceTreeError, RefusedRevisionError) as refused:
         raise GivenTreeError(
             refused.message, code=refused.code, hint="mend the source tree", details=refused.details
         ) from refused
-    record = ports.store.load()
     return ports, goal, desired, msgspec.structs.replace(record, status=record.status or Status())
 
 
@@ -212,14 +213,15 @@ def apply(arguments: argparse.Namespace) -> int:
     out, err = _terminals()
     shown = Shown(arguments.json, arguments.verbose)
     progress = progress_of(out, shown)
+    reporters: tuple[Reporter, ...] = (progress, Doubts(err)) if shown.json else (progress,)
     problem: CoreOpsError | None = None
     with told(progress, shown, out, err), held(chosen.path("lock_path")):
         if arguments.source_repo is not None:
             with resolving(progress):
-                ports, goal, desired, record = _stateless(chosen, arguments, progress)
+                ports, goal, desired, record = _stateless(chosen, arguments, *reporters)
             result: Result | None = run.converge(ports, goal, desired, record)
         else:
-            ports, goal, record = _tracked(chosen, progress)
+            ports, goal, record = _tracked(chosen, *reporters)
             result, problem = run.tracked(ports, goal, "apply")
     return _concluded(result, problem, shown, out, err)
 

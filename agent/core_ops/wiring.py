@@ -7,7 +7,8 @@ from pathlib import Path
 from core_ops import __version__
 from core_ops.enrol import Enrolment, begun, pin_of, without_secrets
 from core_ops.errors import HostError, SettingsError
-from core_ops.host import directory, files, systemd, trust
+from core_ops.examiner import examine
+from core_ops.host import accounts, directory, files, mountinfo, roots, systemd, trust
 from core_ops.host.git import GitStore
 from core_ops.host.journal import Journal
 from core_ops.host.signatures import prove
@@ -18,6 +19,7 @@ from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.events import Event
 from core_ops.reconcile.model import (
+    Desired,
     Directories,
     Effect,
     Failure,
@@ -25,6 +27,7 @@ from core_ops.reconcile.model import (
     Plan,
     ReloadManager,
     RemoveFile,
+    RemoveUndeclared,
     SetEnablement,
     TreeFile,
     UnitJob,
@@ -32,29 +35,48 @@ from core_ops.reconcile.model import (
     WriteFile,
 )
 from core_ops.reconcile.model import Source as Origin
+from core_ops.reconcile.mountpoints import advice
 from core_ops.reconcile.pin import Pin, Trust
+from core_ops.reconcile.preflight import Examination
 from core_ops.reconcile.record import Controller, Record
 from core_ops.settings import Settings
 
 
 class LocalHost:
-    """This machine's files and units."""
+    """This machine's files and units; `run_directory` holds for a moment what the machine's programs look at."""
 
-    def __init__(self, directories: Directories) -> None:
+    def __init__(self, directories: Directories, run_directory: str) -> None:
         self._keep = frozenset({directories.quadlet, directories.systemd, directories.config})
+        self._unit_directories = (directories.systemd, directories.quadlet)
+        self._run_directory = run_directory
 
     def observe(self, subjects: Subjects) -> Observed:
         """Look at paths and units; see `core_ops.ports.Host`."""
-        return Observed(tuple(files.observe(p) for p in subjects.paths), systemd.observe(subjects.units))
+        seen = tuple(files.observe(p) for p in subjects.paths)
+        return Observed(
+            seen,
+            systemd.observe(subjects.units, subjects.closely, self._unit_directories),
+            accounts.observe(subjects.users, subjects.groups, seen),
+            tuple(roots.observe(r) for r in subjects.roots),
+            mountinfo.observe(subjects.mount_points),
+        )
+
+    def examine(self, desired: Desired, sealed: str) -> Examination:
+        """Ask the generator and systemd; see `core_ops.ports.Host`."""
+        return examine(desired, sealed, self._run_directory)
 
     def stage(self, plan: Plan) -> None:
         """Write new contents beside their targets; see `core_ops.ports.Host`."""
-        if any(not isinstance(e, WriteFile | RemoveFile) for e in plan.effects) and not systemd.running():
+        if (
+            any(not isinstance(e, WriteFile | RemoveFile | RemoveUndeclared) for e in plan.effects)
+            and not systemd.running()
+        ):
             raise HostError(
                 "apply: systemd is not running here",
                 code="no-systemd",
                 hint="`core-ops plan` works anywhere; apply needs a host that booted with systemd",
             )
+        owners = {e.path: accounts.owners(e) for e in plan.effects if isinstance(e, WriteFile)}
         for owned in plan.owned:
             files.sweep(owned.path)
         staged: list[str] = []
@@ -62,7 +84,7 @@ class LocalHost:
         try:
             for effect in plan.effects:
                 if isinstance(effect, WriteFile):
-                    made += files.stage(effect)
+                    made += files.stage(effect, owners[effect.path])
                     staged.append(effect.path)
         except HostError:
             for path in staged:
@@ -78,6 +100,8 @@ class LocalHost:
                 files.commit(first)
             case RemoveFile():
                 files.remove(first, self._keep)
+            case RemoveUndeclared():
+                roots.remove(first)
             case ReloadManager():
                 systemd.reload()
             case SetEnablement():
@@ -92,7 +116,7 @@ def _jobs(verb: str, jobs: tuple[UnitJob, ...]) -> tuple[Failure, ...]:
     objects = {j.unit: j.object for j in jobs}
     refused = systemd.job(verb, tuple(objects))
     return tuple(
-        Failure(objects[u], u, "applying", f"{verb}: {said}", dependency=said == systemd.DEPENDENCY)
+        Failure(objects[u], u, "applying", f"{verb}: {said}{advice(verb, u)}", dependency=said == systemd.DEPENDENCY)
         for u, said in refused.items()
     )
 
@@ -146,7 +170,7 @@ def ports(settings: Settings, *reporters: Reporter) -> Ports:
     return Ports(
         source=GitStore(cache, ca_file, settings.fetch_timeout_s),
         prover=SignatureProver(),
-        host=LocalHost(settings.directories),
+        host=LocalHost(settings.directories, str(settings.path("lock_path").parent)),
         store=store(settings),
         reporter=Everybody(Journal(), *reporters),
         clock=SystemClock(),

@@ -74,9 +74,10 @@ def test_a_check_prints_one_thing_in_three_forms(tmp_path: Path) -> None:
     log = json.loads(core_ops("check", path, "--format", "sarif", home=tmp_path).stdout)
     assert view["view_kind"] == "check"
     assert [f["code"] for f in view["findings"]] == [r["ruleId"] for r in log["runs"][0]["results"]]
-    assert len(words) == len(view["findings"]) + len(view["hosts"]) + 1
-    for line, finding in zip(words, view["findings"], strict=False):
-        assert f": {finding['level']} {finding['code']}: {finding['message']} -> {finding['hint']}" in line
+    assert len(words) == 2 * len(view["findings"]) + 1 + len(view["hosts"]) + 1
+    for line, step, finding in zip(words[::2], words[1::2], view["findings"], strict=False):
+        assert f": {finding['level']} {finding['code']}: {finding['message']}" in line
+        assert step == f"    next: {finding['hint']}"
     assert core_ops("check", path, "--format", "json", home=tmp_path).stdout == json_line(view)
 
 

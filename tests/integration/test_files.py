@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from core_ops.errors import HostError, LockedError
-from core_ops.host import files
+from core_ops.host import accounts, files
 from core_ops.host.lock import held
-from core_ops.reconcile.model import FileState, Obj, RemoveFile, WriteFile
+from core_ops.reconcile.model import Account, FileState, Obj, RemoveFile, WriteFile
 
 OBJECT = Obj("config", "etc/x")
 
@@ -18,14 +18,15 @@ def effect(path: Path, content: bytes = b"new", mode: int = 0o640) -> WriteFile:
     return WriteFile(OBJECT, str(path), content, mode, files.observe(str(path)))
 
 
+OWN = os.geteuid(), os.getegid()
+
+
 def write(path: Path, content: bytes = b"new", mode: int = 0o640) -> None:
-    planned = effect(path, content, mode)
-    files.stage(planned)
-    files.commit(planned)
+    _both(effect(path, content, mode))
 
 
 def _both(planned: WriteFile) -> None:
-    files.stage(planned)
+    files.stage(planned, OWN)
     files.commit(planned)
 
 
@@ -36,7 +37,8 @@ def test_a_file_is_written_exactly_with_its_directories(tmp_path: Path) -> None:
         write(tmp_path / "a/b/c.conf")
     finally:
         os.umask(old)
-    assert files.observe(str(tmp_path / "a/b/c.conf")) == FileState(str(tmp_path / "a/b/c.conf"), "file", b"new", 0o640)
+    path = str(tmp_path / "a/b/c.conf")
+    assert files.observe(path) == FileState(path, "file", b"new", 0o640, *OWN)
     assert (tmp_path / "a/b").stat().st_mode & 0o777 == 0o755
     assert [p.name for p in (tmp_path / "a/b").iterdir()] == ["c.conf"]
 
@@ -45,7 +47,7 @@ def test_staging_replaces_nothing(tmp_path: Path) -> None:
     """Until it is committed the old file is there whole; sweeping forgets the new one."""
     target = tmp_path / "c.conf"
     target.write_bytes(b"old")
-    files.stage(effect(target))
+    files.stage(effect(target), OWN)
     assert target.read_bytes() == b"old"
     files.sweep(str(target))
     assert [p.name for p in tmp_path.iterdir()] == ["c.conf"]
@@ -55,7 +57,7 @@ def test_a_failed_stage_leaves_no_directory(tmp_path: Path) -> None:
     """What was made on the way to a file that could not be written is gone again."""
     planned = WriteFile(OBJECT, f"{tmp_path}/a/b/{'x' * 250}", b"", 0o644, FileState("", "absent"))
     with pytest.raises(HostError):  # with its prefix and suffix the temporary name is longer than a name may be
-        files.stage(planned)
+        files.stage(planned, OWN)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -71,7 +73,7 @@ def test_a_file_that_changed_after_planning_is_not_overwritten(tmp_path: Path) -
     target = tmp_path / "c.conf"
     target.write_bytes(b"old")
     planned = effect(target)
-    files.stage(planned)
+    files.stage(planned, OWN)
     target.write_bytes(b"somebody else's")
     with pytest.raises(HostError) as caught:
         files.commit(planned)
@@ -94,7 +96,7 @@ def test_no_link_is_followed(tmp_path: Path, where: str) -> None:
         (inside / name).symlink_to(outside / "c.conf")
     planned = WriteFile(OBJECT, str(inside / "c.conf"), b"new", 0o644, FileState(str(inside / "c.conf"), "absent"))
     if where == "temporary":
-        files.stage(planned)
+        files.stage(planned, OWN)
         files.commit(planned)
     else:
         with pytest.raises(HostError):
@@ -133,6 +135,72 @@ def test_removing_leaves_no_empty_directories_but_the_roots(tmp_path: Path) -> N
     files.remove(RemoveFile(OBJECT, str(tmp_path / "etc/app/other.conf")), keep)
     files.remove(RemoveFile(OBJECT, str(tmp_path / "etc/app/other.conf")), keep)
     assert list((tmp_path / "etc").iterdir()) == []
+
+
+def test_a_staged_file_has_its_owners_and_mode_before_it_takes_its_place(tmp_path: Path) -> None:
+    """The temporary file is complete, so that a rename is all that is left; without the right nothing is left behind."""
+    target = tmp_path / "c.conf"
+    planned = effect(target, b"secret", 0o440)
+    owners = (12345, 54321) if os.geteuid() == 0 else (os.geteuid(), 54321)
+    if os.geteuid() == 0:
+        files.stage(planned, owners)
+        facts = (tmp_path / files.temporary_name("c.conf")).stat()
+        assert (facts.st_uid, facts.st_gid, facts.st_mode & 0o7777) == (*owners, 0o440)
+        files.commit(planned)
+        assert files.observe(str(target)) == FileState(str(target), "file", b"secret", 0o440, *owners)
+    else:
+        with pytest.raises(HostError, match="not permitted"):
+            files.stage(planned, owners)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_the_group_of_the_directory_is_not_inherited(tmp_path: Path) -> None:
+    """A directory that hands down its group does not decide whose a file is."""
+    inside = tmp_path / "shared"
+    inside.mkdir()
+    other = 54321 if os.geteuid() == 0 else max({*os.getgroups(), os.getegid()})  # any group that we may give it
+    os.chown(inside, -1, other)
+    inside.chmod(0o2775)
+    write(inside / "c.conf")
+    facts = (inside / "c.conf").stat()
+    assert (facts.st_uid, facts.st_gid) == OWN
+
+
+def test_a_file_that_changed_hands_after_planning_is_not_overwritten(tmp_path: Path) -> None:
+    """Mode and owners are part of what the plan saw."""
+    target = tmp_path / "c.conf"
+    target.write_bytes(b"old")
+    planned = effect(target)
+    files.stage(planned, OWN)
+    target.chmod(0o600)
+    with pytest.raises(HostError) as caught:
+        files.commit(planned)
+    assert caught.value.code == "changed-under-us"
+
+
+def test_accounts_are_found_by_name_and_by_number() -> None:
+    """Names that are asked for, and names of the numbers that files belong to; one that does not exist is left out."""
+    seen = (FileState("/x", "file", uid=0, gid=0), FileState("/y", "file", uid=3_999_999_999, gid=3_999_999_999))
+    known = accounts.observe(("root", "no-such-user"), ("no-such-group",), seen)
+    assert (known.uid, known.gid) == OWN
+    assert Account("root", 0) in known.users
+    assert Account("root", 0) in known.groups
+    assert "no-such" not in str(known)
+    assert 3_999_999_999 not in {a.number for a in (*known.users, *known.groups)}
+
+
+def test_owners_of_a_write_are_numbers_or_a_refusal_with_the_name() -> None:
+    """A decimal number needs no account; a name needs one, and the refusal says which and for what."""
+    planned = WriteFile(OBJECT, "/etc/x", b"", 0o644, FileState("/etc/x", "absent"), "root", "4294967294")
+    assert accounts.owners(planned) == (0, 4_294_967_294)
+    assert accounts.owners(WriteFile(OBJECT, "/etc/x", b"", 0o644, planned.expected)) == OWN
+    for user, group, name in (("no-such-user", "", "no-such-user"), ("", "no-such-group", "no-such-group")):
+        unknown = WriteFile(OBJECT, "/etc/x", b"", 0o644, planned.expected, user, group)
+        with pytest.raises(HostError, match=name) as caught:
+            accounts.owners(unknown)
+        assert caught.value.code == "unknown-owner"
+        assert "/etc/x" in caught.value.message
+        assert caught.value.hint
 
 
 def test_the_lock_is_held_once_and_freed_by_the_end(tmp_path: Path) -> None:

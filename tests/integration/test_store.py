@@ -40,6 +40,19 @@ def test_what_was_saved_is_loaded(store: StorePort) -> None:
     assert store.load() == changed
 
 
+def test_a_state_from_before_there_were_owners_is_read(tmp_path: Path) -> None:
+    """Fields that an older program did not write have their defaults, and no digest changes for that."""
+    state = tmp_path / "state"
+    Store(state / "status.json", "host:h1:m").save(RECORD)
+    for snapshot in (state / "snapshots").iterdir():
+        old = msgspec.json.decode(snapshot.read_bytes())
+        assert old.pop("exclusive") == []
+        for item in old["items"]:
+            assert [item.pop("owner"), item.pop("group")] == ["", ""]
+        snapshot.write_bytes(msgspec.json.encode(old))
+    assert Store(state / "status.json", "host:h1:m").load() == RECORD
+
+
 def test_a_forgotten_anchor_stays_forgotten(store: StorePort) -> None:
     """`init --force` begins another history; the old anchor must not come back and refuse it."""
     store.save(RECORD)

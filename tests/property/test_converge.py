@@ -2,7 +2,8 @@
 
 import copy
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TypeGuard
 
 import msgspec
 import pytest
@@ -14,7 +15,17 @@ from core_ops.errors import HostError
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.graph import Graph, build
-from core_ops.reconcile.model import Desired, Directories, LastApplied, Observed, Plan, UnitJob, WriteFile
+from core_ops.reconcile.model import (
+    Accounts,
+    Desired,
+    Directories,
+    Effect,
+    LastApplied,
+    Observed,
+    Plan,
+    UnitJob,
+    WriteFile,
+)
 from core_ops.reconcile.pin import Trust
 from core_ops.reconcile.plan import plan
 from core_ops.reconcile.record import Controller, Record, Status
@@ -42,6 +53,12 @@ def assert_runs_what_is_on_disk(host: FakeHost, desired: Desired) -> None:
             assert not node.wanted or unit in host.finished, unit
     for item in desired.items:
         assert host.files[item.path] == (item.content, item.mode)
+        assert host.owners.get(item.path, (0, 0)) == ((1000, 1000) if item.owner else (0, 0))
+
+
+def below(path: str, roots: Iterable[str]) -> bool:
+    """Whether a path lies in one of the exclusive roots, the one exception to the law of ownership."""
+    return any(path.startswith(f"{root}/") for root in roots)
 
 
 # Half of all histories stay on one revision: only there is a drift repair alone with itself.
@@ -119,11 +136,14 @@ def test_a_plan_does_not_depend_on_the_order_of_its_inputs(
     drift(host, rendered(old), by_hand)
     last = store.load().last
     seen = host.observe(subjects(rendered(new), last))
-    files, units, entries = list(seen.files), list(seen.units), list(new.items())
-    for values in (files, units, entries):
+    files, units, roots, entries = list(seen.files), list(seen.units), list(seen.roots), list(new.items())
+    for values in (files, units, roots, entries):
         shuffle.shuffle(values)
+    users = Accounts(0, 0, seen.accounts.users[::-1], seen.accounts.groups[::-1])
 
-    shuffled = plan(rendered(dict(entries)), last, Observed(tuple(files), tuple(units)))
+    shuffled = plan(
+        rendered(dict(entries)), last, Observed(tuple(files), tuple(units), users, tuple(roots), seen.mounts)
+    )
 
     assert _encoded(shuffled) == _encoded(plan(rendered(new), last, seen))
 
@@ -135,7 +155,7 @@ def _encoded(planned: Plan) -> bytes:
 @given(worlds(), worlds())
 @settings(max_examples=200, deadline=None)
 def test_what_is_not_owned_is_never_removed_or_replaced(old: Mapping[str, str], new: Mapping[str, str]) -> None:
-    """Files that this agent did not write survive any sequence of revisions; where one is in the way, nothing is done."""
+    """Files of others survive any revisions outside exclusive roots; where one is in the way, nothing is done."""
     host, store = FakeHost(), FakeStore(BEGIN)
     foreign = {"/etc/containers/systemd/other.container": b"theirs", "/etc/a/other.conf": b"theirs"}
     blocked = next(i.path for i in rendered(new).items)
@@ -150,13 +170,15 @@ def test_what_is_not_owned_is_never_removed_or_replaced(old: Mapping[str, str], 
         host.edit(blocked, None)
     converge(host, store, rendered(new))
 
-    assert all(host.files[p][0] == c for p, c in foreign.items())
+    roots = (*rendered(old).exclusive, *rendered(new).exclusive)
+    kept = {p: c for p, c in foreign.items() if not below(p, roots)}
+    assert all(host.files[p][0] == c for p, c in kept.items())
 
 
 @given(worlds(), worlds())
 @settings(max_examples=200, deadline=None)
 def test_only_units_whose_inputs_changed_are_disturbed(old: Mapping[str, str], new: Mapping[str, str]) -> None:
-    """A unit that has the same inputs in both revisions is neither stopped nor restarted; a pod ends with its containers."""
+    """A unit that has the same inputs in both revisions is left alone, unless its containers or its automount change."""
     before, after = build(rendered(old)), build(rendered(new))
     same = {u for u, n in after.nodes.items() if u in before.nodes and before.nodes[u].inputs == n.inputs}
     host, store = FakeHost(), FakeStore(BEGIN)
@@ -166,8 +188,10 @@ def test_only_units_whose_inputs_changed_are_disturbed(old: Mapping[str, str], n
 
     disturbed = {e.unit for e in planned.effects if isinstance(e, UnitJob) and e.verb in {"stop", "restart"}}
     pods = {u for u, n in after.nodes.items() if n.object.resource_type == "pod" and _bound(before, u) & disturbed}
-    assert not disturbed & same - pods
-    assert not any(_bound(before, pod) & same for pod in disturbed & same)
+    automounts = {u for u in after.nodes.keys() | before.nodes.keys() if u.endswith(".automount")}
+    triggered = {f"{u.removesuffix('.automount')}.mount" for u in automounts - same} & after.nodes.keys()
+    assert not disturbed & same - pods - after.strong_dependents(triggered)
+    assert not any(_bound(before, pod) & same for pod in disturbed & same & pods)
 
 
 def _bound(graph: Graph, pod: str) -> set[str]:
@@ -229,3 +253,28 @@ def test_first_run_without_memory_adopts_equal_files() -> None:
     converge(host, store, desired)
     planned = run.plan(ports(host, FakeStore(BEGIN)), desired, LastApplied())
     assert not any(e.action in {"create", "update"} for e in planned.entries)
+
+
+@given(worlds(), worlds())
+@settings(max_examples=150, deadline=None)
+def test_what_cannot_be_unmounted_costs_nothing_but_time(old: Mapping[str, str], new: Mapping[str, str]) -> None:
+    """While mounts are in use no file changes and what stays desired stays up; once they are free one run converges."""
+    host, store = FakeHost(), FakeStore(BEGIN)
+    converge(host, store, rendered(old))
+    desired = rendered(new)
+    files, running = dict(host.files), set(host.running)
+    host.busy = {u for u in running if u.endswith(".mount")}
+    for _ in range(2):
+        stops = {e.unit for e in run.plan(ports(host, store), desired, store.load().last).effects if _is_stop(e)}
+        converge(host, store, desired)
+        if stops & host.busy:
+            assert host.files == files
+            assert running & build(desired).nodes.keys() <= set(host.running)
+    host.busy = set()
+    converge(host, store, desired)
+    assert_runs_what_is_on_disk(host, desired)
+    assert run.plan(ports(host, store), desired, store.load().last).in_sync
+
+
+def _is_stop(effect: Effect) -> TypeGuard[UnitJob]:
+    return isinstance(effect, UnitJob) and effect.verb == "stop"

@@ -1,55 +1,79 @@
 """Laws of reading a source tree, on trees that nobody would write."""
 
 import random
+import re
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core_ops.host.directory import read_tree
+from core_ops.reconcile.configs import FORBIDDEN_ROOTS
+from core_ops.reconcile.guide import FORMS
+from core_ops.reconcile.kinds import KINDS
 from core_ops.reconcile.layout import read_layout
 from core_ops.reconcile.manifest import read_host_manifest, read_service_manifest
-from core_ops.reconcile.model import Desired, Finding, TreeFile
+from core_ops.reconcile.model import Desired, Directories, Finding, Source, TreeFile
+from core_ops.reconcile.render import render
 from core_ops.reconcile.unitfile import UnitText, parse
 from trees import HOST, outcome, tree, worlds
 
-_PART = st.sampled_from(
-    [
-        *(
-            "services",
-            "hosts",
-            HOST,
-            "web",
-            "..",
-            ".",
-            "",
-            "config",
-            "quadlet",
-            "systemd",
-            "overrides",
-            "web.container",
-        ),
-        *(
-            "web.container.d",
-            "x.conf",
-            "host.yaml",
-            "service.yaml",
-            "a@.service",
-            "-.mount",
-            "\x1b[2J",
-            "é",
-            "a b",
-            "core-ops.service",
-        ),
-    ]
+VALID = sorted((Path(__file__).parents[2] / "fixtures" / "valid").iterdir())
+
+_WORDS = """
+    services hosts h1 web .. . config quadlet systemd overrides web.container web.container.d x.conf host.yaml service.yaml
+    a@.service a@1.service a@.service.d -.mount srv.mount core-ops.service core-ops core-ops.d systemd-networkd.service
+    dbus.service .hidden _note README.md ... ..x x.. ~ $HOME %E %2e%2e ..%2f * ? { \\ ..\\.. -rf --help ssh sudoers.d
+"""
+_PART = st.one_of(
+    st.sampled_from([*_WORDS.split(), "", "\x1b[2J", "é", "a b", "a\nb", "a\0b", "\u202e", "\uff0e\uff0e", "a" * 300]),
+    st.text(max_size=4),
 )
-_PATHS = st.lists(_PART, min_size=1, max_size=7).map("/".join).filter(bool)
+_ANYWHERE = st.lists(_PART, min_size=1, max_size=7).map("/".join)
+_UNITS = ["web", "web.container", "a@.service", "core-ops.service", "web.pod", "../web.container", "system.slice"]
+
+
+@st.composite
+def _almost_right(draw: st.DrawFn) -> str:
+    """A path of one of the documented forms, with anything in its places."""
+    path = draw(st.sampled_from([form for form, _ in FORMS]))
+    for place in re.findall(r"<\w+>", path):
+        usual = {"<service>": ["web"], "<host>": [HOST], "<unit>": _UNITS, "<name>": ["a"], "<path>": ["a", "b/c"]}
+        path = path.replace(place, draw(st.one_of(st.sampled_from(usual[place]), _PART)), 1)
+    return path
+
+
+_PATHS = st.one_of(_ANYWHERE, _almost_right()).filter(bool)
+_ROOTS = [
+    "../..",
+    "a/b",
+    "a//b",
+    "/etc",
+    ".",
+    "./a",
+    "a/..",
+    "systemd/system",
+    "containers/systemd",
+    "core-ops",
+    "ssh",
+    "~",
+]
 _CONTENT = st.one_of(
     st.binary(max_size=60),
     st.sampled_from(
-        [b"host: h1\nservices: [web]\n", b"[Container]\nImage=x\n", b"config-root: ../..\n", b"config-root: a/b\n"]
+        [
+            b"host: h1\nservices: [web]\n",
+            b"[Container]\nImage=x\n",
+            b"[Container]\nImage=x\nServiceName=../../x\n",
+            b"[Service]\nExecStart=/bin/true\n",
+            b"[Pod]\n",
+        ]
     ),
+    st.one_of(st.sampled_from(_ROOTS), _PART).map(lambda root: f"config-root: {root}\n".encode(errors="replace")),
 )
 _KINDS = st.sampled_from(["file", "file", "file", "symlink", "submodule", "oversize", "special"])
 _FILES = st.lists(
@@ -58,9 +82,33 @@ _FILES = st.lists(
 _MANIFEST = TreeFile(f"hosts/{HOST}/host.yaml", b"host: h1\nservices: [web]\n")
 
 
-@given(_FILES)
-@settings(max_examples=1500, deadline=None)
-def test_no_rendered_path_leaves_its_root(files: list[TreeFile]) -> None:
+_BASE = (_MANIFEST, TreeFile("services/web/web.service", b"[Service]\nExecStart=/bin/true\n"))
+
+
+@st.composite
+def _sound_files(draw: st.DrawFn) -> tuple[TreeFile, ...]:
+    """A tree with a few odd paths whose contents are in order, so that only their places can be refused."""
+    paths = draw(st.sets(st.one_of(_almost_right(), _almost_right(), _ANYWHERE).filter(bool), min_size=1, max_size=2))
+    root = draw(st.one_of(st.sampled_from(_ROOTS), st.just("web.d"), _PART))
+    files = [*_BASE, *(TreeFile(path, _sound(path)) for path in sorted(paths - {f.path for f in _BASE}))]
+    if draw(st.booleans()) and "services/web/service.yaml" not in paths:
+        files.append(TreeFile("services/web/service.yaml", f"config-root: {root}\n".encode(errors="replace")))
+    return tuple(files)
+
+
+def _sound(path: str) -> bytes:
+    name = path.rpartition("/")[2]
+    kind = KINDS.get(name.rpartition(".")[2])
+    if name == "service.yaml":
+        return b"config-root: web.d\n"
+    if kind is None or not kind.section:
+        return b"[Unit]\n"
+    return f"[{kind.section}]\nImage=x\nYaml=/x\nImageTag=x\nFile=/x\nExecStart=/bin/true\n".encode()
+
+
+@given(st.one_of(_sound_files(), _FILES.map(tuple)))
+@settings(max_examples=600, deadline=None)
+def test_no_rendered_path_leaves_its_root(files: tuple[TreeFile, ...]) -> None:
     """Whatever the tree, every target lies below one of the three roots, and no component climbs."""
     others = tuple(f for f in files if f.path != _MANIFEST.path)
     result = outcome((_MANIFEST, *others))
@@ -69,8 +117,32 @@ def test_no_rendered_path_leaves_its_root(files: list[TreeFile]) -> None:
         in_unit_directory = item.path.startswith(("/etc/containers/systemd/", "/etc/systemd/system/"))
         assert item.path.startswith("/etc/")
         assert in_unit_directory == (item.object.resource_type != "config")
-        assert ".." not in item.path.split("/")
-        assert not item.path.startswith("/etc/core-ops")
+        assert not {"", ".", ".."} & set(item.path.split("/")[1:])
+        assert item.object.resource_type != "config" or item.path.split("/")[2] not in FORBIDDEN_ROOTS
+        assert "\0" not in item.path
+
+
+@pytest.mark.parametrize("case", VALID, ids=lambda p: p.name)
+def test_directory_order_never_changes_a_byte_of_a_valid_tree(case: Path) -> None:
+    """Pods, kube units, templates, instances, overlays of several hosts: each host gets the same bytes from any order."""
+    files = list(read_tree(case / "tree"))
+    expected = _everything(files)
+    assert expected
+    for seed in range(12):
+        random.Random(seed).shuffle(files)  # noqa: S311 - a test's order
+        assert _everything(files) == expected
+
+
+def _everything(files: list[TreeFile]) -> list[bytes]:
+    layout = read_layout(files)
+    source = Source("1" * 40)
+    return [msgspec.json.encode(render(layout, host.name, source, Directories())) for host in layout.hosts]
+
+
+def test_every_kind_occurs_in_a_valid_tree() -> None:
+    """What no tree holds no order could change."""
+    found = {f.path.rpartition(".")[2] for case in VALID for f in read_tree(case / "tree")}
+    assert set(KINDS) <= found
 
 
 @given(worlds(), st.randoms(use_true_random=False))
@@ -84,7 +156,7 @@ def test_directory_order_never_changes_a_byte(files: Mapping[str, str], shuffle:
 
 
 @given(_FILES)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_every_refusal_has_a_place_and_a_next_step(files: list[TreeFile]) -> None:
     """No finding leaves a person alone."""
     for finding in read_layout(files).findings:

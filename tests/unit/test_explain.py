@@ -12,13 +12,13 @@ WEB = "services/web/web.container"
 HOST_DROPIN = "hosts/h1/overrides/web.container.d/a.conf"
 FILES = {
     WEB: (
-        "[Unit]\nAfter=a.service\nAfter=b.service\nDescription=one\n"
+        "[Unit]\nDocumentation=man:a\nDocumentation=man:b\nDescription=one\n"
         "[Container]\nImage=x:1\nEnvironment=A=1\nNetwork=n.network\nVolume=%E/web/app.conf:/a\n"
         "[Install]\nWantedBy=multi-user.target\n"
     ),
     "services/web/n.network": "[Network]\n",
     "services/web/config/app.conf": "x",
-    "services/web/web.container.d/z.conf": "[Unit]\nAfter=\n[Container]\nEnvironment=B=2\n",
+    "services/web/web.container.d/z.conf": "[Unit]\nDocumentation=\n[Container]\nEnvironment=B=2\n",
     "services/web/web.service.d/a.conf": "[Service]\nMemoryMax=1G\n",
     HOST_DROPIN: "[Unit]\nDescription=two\n[Container]\nImage=x:2\n",
     "hosts/h1/web/config/app.conf": "y",
@@ -59,7 +59,7 @@ def test_every_line_that_counts_has_its_place() -> None:
     """Later lines win, an empty one resets, lists add up; each says what it makes void."""
     lines = {(li.key, li.value): (li.place, li.overrides) for li in known("container/web").lines}
     assert lines == {
-        ("After", ""): ("services/web/web.container.d/z.conf:2", (f"{WEB}:2", f"{WEB}:3")),
+        ("Documentation", ""): ("services/web/web.container.d/z.conf:2", (f"{WEB}:2", f"{WEB}:3")),
         ("Description", "two"): (f"{HOST_DROPIN}:2", (f"{WEB}:4",)),
         ("Image", "x:2"): (f"{HOST_DROPIN}:4", (f"{WEB}:6",)),
         ("Environment", "A=1"): (f"{WEB}:7", ()),
@@ -103,6 +103,20 @@ def test_needs_go_both_ways() -> None:
 def test_a_unit_says_what_starts_it(name: str, starts: tuple[str, ...]) -> None:
     """Its own wish, another unit, a timer, or nothing."""
     assert known(name).starts == starts
+
+
+def test_a_config_file_says_whose_it_is() -> None:
+    """Mode, owner and group are those of the manifest, in the view and in the text."""
+    files = {
+        "services/a/config/x": "x",
+        "services/a/service.toml": 'files.x = { mode = 0o600, owner = "app", group = 7 }\n',
+    }
+    desired = rendered(files)
+    found = explain(desired, build(desired), "/etc/a/x")
+    assert isinstance(found, Explained)
+    view = explain_view(found, "h1", Source("1" * 40))
+    assert (view.metadata.mode, view.metadata.owner, view.metadata.group) == ("0600", "app", "7")
+    assert "  file         /etc/a/x (mode 0600, owner app, group 7)" in explain_lines(view)
 
 
 def test_an_unknown_object_has_near_names() -> None:

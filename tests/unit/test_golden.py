@@ -17,6 +17,7 @@ from core_ops.reconcile.events import RunFinished
 from core_ops.reconcile.explain import Explained, explain
 from core_ops.reconcile.explainview import ExplainView, explain_lines, explain_view
 from core_ops.reconcile.graph import build
+from core_ops.reconcile.guide import guide
 from core_ops.reconcile.model import Anchor, Desired, Failure, LastApplied, Obj, Plan, Result, TreeFile
 from core_ops.reconcile.plan import plan
 from core_ops.reconcile.record import DesiredState, Reconciliation, Record, Refusal, Status, lifecycle
@@ -237,6 +238,7 @@ def _shown() -> dict[str, str]:
     shown["check.sarif"] = msgspec.json.format(sarif(_checked(), "0"), indent=1).decode()
     shown["explain.json"] = msgspec.json.format(msgspec.json.encode(explained), indent=1).decode()
     shown["explain.txt"] = "\n".join(explain_lines(explained))
+    shown["skill.md"] = guide().removesuffix("\n")
     shown["status-refused.txt"] = "\n".join(_status())
     return {name: f"{text}\n" for name, text in shown.items()}
 

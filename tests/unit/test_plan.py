@@ -5,7 +5,20 @@ import pytest
 
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.graph import build
-from core_ops.reconcile.model import Desired, Entry, LastApplied, Observed, Plan, SetEnablement, UnitJob, UnitState
+from core_ops.reconcile.judge import judge
+from core_ops.reconcile.model import (
+    Desired,
+    Entry,
+    LastApplied,
+    Observed,
+    Plan,
+    RemoveUndeclared,
+    RootEntry,
+    RootState,
+    SetEnablement,
+    UnitJob,
+    UnitState,
+)
 from core_ops.reconcile.plan import plan
 from core_ops.reconcile.record import Record, Status
 from fakes import FakeHost, FakeStore
@@ -329,6 +342,122 @@ def test_a_foreign_file_is_blocked_even_when_only_its_mode_differs() -> None:
     files = tuple(msgspec.structs.replace(f, mode=0o600) if f.path == "/etc/a/x" else f for f in observed.files)
     planned = plan(desired, LastApplied(), msgspec.structs.replace(observed, files=files))
     assert [e.object.display_id for e in planned.blocked] == ["config/etc/a/x"]
+
+
+OWNED = {
+    "services/a/config/x": "1\n",
+    "services/a/service.yaml": "files: {x: {mode: 0640, owner: app, group: 1000}}\n",
+    "services/a/a.service": f"[Service]\nExecStart=/bin/true\nEnvironmentFile=/etc/a/x\n{INSTALL}",
+}
+
+
+def test_a_changed_owner_is_drift_and_restarts_whoever_reads_the_file() -> None:
+    """The plan says whose the file is and whose it becomes, by name."""
+    desired = rendered(OWNED)
+    last, observed = settled(desired)
+    assert plan(desired, last, observed).in_sync
+    files = tuple(msgspec.structs.replace(f, uid=0, gid=7) if f.path == "/etc/a/x" else f for f in observed.files)
+    planned = plan(desired, last, msgspec.structs.replace(observed, files=files))
+    found = entry(planned, "config/etc/a/x")
+    assert found.causes[0].summary == "was given another mode or owner on the host (mode 0640, owner root:7)"
+    assert found.diff_summary == "replaces /etc/a/x (owner root:7 -> app:1000)"
+    assert jobs(planned) == ["restart a.service"]
+
+
+def test_a_new_owner_in_the_repository_restarts_whoever_reads_the_file() -> None:
+    """Owner and group are inputs of a unit as the mode is; a file without them has the digest it always had."""
+    last, observed = settled(rendered(OWNED))
+    desired = rendered({**OWNED, "services/a/service.yaml": "files: {x: {mode: 0640, owner: app}}\n"})
+    planned = plan(desired, last, observed)
+    assert entry(planned, "config/etc/a/x").causes[0].kind == "desired_change"
+    assert jobs(planned) == ["restart a.service"]
+    inputs = [build(rendered({**OWNED, "services/a/service.yaml": m})).nodes["a.service"].inputs for m in _MANIFESTS]
+    assert len(set(inputs)) == len(_MANIFESTS)
+
+
+_MANIFESTS = tuple(f"files: {{x: {{{rule}}}}}\n" for rule in ("mode: 0640", "owner: app", "group: app", "owner: root"))
+
+
+def test_two_names_of_one_number_are_the_same_owner() -> None:
+    """Owners are compared by number: another name for it is no drift, though a unit then has another input."""
+    desired = rendered({**OWNED, "services/a/service.yaml": "files: {x: {mode: 0640, owner: 1000, group: app}}\n"})
+    _, observed = settled(rendered(OWNED))
+    assert entry(plan(desired, LastApplied(), observed), "config/etc/a/x").action == "no_op"
+
+
+def test_an_owner_that_the_host_does_not_know_is_a_note() -> None:
+    """On an author's machine the user need not exist; on the host the apply is refused before anything stops."""
+    planned = first(rendered({**OWNED, "services/a/service.yaml": "files: {x: {owner: nosuch, group: nogroup}}\n"}))
+    notes = entry(planned, "config/etc/a/x").notes
+    assert [n.partition(" on this host")[0] for n in notes] == [
+        "there is no user “nosuch”",
+        "there is no group “nogroup”",
+    ]
+    assert not planned.blocked
+
+
+EXCLUSIVE = {
+    **OWNED,
+    "services/a/service.yaml": "exclusive: true\n",
+    "services/b/b.service": f"[Service]\nExecStart=/bin/true\nBindReadOnlyPaths=/etc/a/conf.d\n{INSTALL}",
+}
+
+
+def with_root(observed: Observed, *entries: RootEntry, problem: str = "") -> Observed:
+    """The look with these entries below the exclusive root besides what is declared."""
+    declared = RootEntry("/etc/a/x", "file")
+    return msgspec.structs.replace(observed, roots=(RootState("/etc/a", (declared, *entries), problem),))
+
+
+def test_what_nobody_declared_in_an_exclusive_root_is_deleted_with_the_reason() -> None:
+    """Its users restart: those that name it or a directory above it, and no others."""
+    desired = rendered(EXCLUSIVE)
+    last, observed = settled(desired)
+    stray = RootEntry("/etc/a/conf.d/y", "file")
+    planned = plan(desired, last, with_root(observed, stray, RootEntry("/etc/a/hollow", "directory")))
+    found = entry(planned, "config/etc/a/conf.d/y")
+    assert (found.action, found.causes[0].kind) == ("delete", "drift")
+    assert found.causes[0].summary == "nobody declared it, and /etc/a is exclusive"
+    assert found.diff_summary == "removes /etc/a/conf.d/y"
+    assert entry(planned, "config/etc/a/hollow").diff_summary == "removes the empty directory /etc/a/hollow"
+    assert jobs(planned) == ["restart b.service"]
+    assert entry(planned, "service/b").causes[0].source_object == found.object
+    removed = [e.path for e in planned.effects if isinstance(e, RemoveUndeclared)]
+    assert removed == ["/etc/a/conf.d/y", "/etc/a/hollow"]
+
+
+@pytest.mark.parametrize(
+    ("found", "problem", "says"),
+    [
+        (RootEntry("/etc/a/pipe", "special"), "", "a device, socket, FIFO or mount point stands at /etc/a/pipe"),
+        (RootEntry("/etc/a/sub", "file"), "", "something that is no directory stands at /etc/a/sub"),
+        (RootEntry("/etc/a/x", "file"), "it holds more than 10000 entries", "it holds more than 10000 entries"),
+    ],
+)
+def test_what_can_not_be_removed_from_an_exclusive_root_blocks(found: RootEntry, problem: str, says: str) -> None:
+    """The plan has no effect then, and names what is in the way."""
+    desired = rendered({**EXCLUSIVE, "services/a/config/sub/z": "1\n"})
+    last, observed = settled(desired)
+    planned = plan(desired, last, with_root(observed, found, problem=problem))
+    assert planned.effects == ()
+    assert [says in e.causes[0].summary for e in planned.blocked] == [True]
+
+
+def test_what_appears_in_an_exclusive_root_during_a_run_is_a_failure() -> None:
+    """Success is seen: the root holds what is declared, or the run says what else."""
+    desired = rendered(EXCLUSIVE)
+    last, observed = settled(desired)
+    planned = plan(desired, last, observed)
+    seen = with_root(observed, RootEntry("/etc/a/new", "file"))
+    details = [f.detail for f in judge(planned, desired, seen, frozenset())]
+    assert details == ["/etc/a/new appeared in the exclusive /etc/a"]
+
+
+def test_a_service_that_is_no_longer_exclusive_leaves_what_it_did_not_write() -> None:
+    """Only owned files go with a service, an exclusive root or not."""
+    desired = rendered({**EXCLUSIVE, "services/a/service.yaml": "exclusive: false\n"})
+    assert desired.exclusive == ()
+    assert subjects(desired, LastApplied()).roots == ()
 
 
 def test_a_directory_in_the_way_blocks_everything() -> None:

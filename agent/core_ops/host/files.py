@@ -11,6 +11,8 @@ import os
 import stat
 from collections.abc import Generator
 
+import msgspec
+
 from core_ops.errors import HostError
 from core_ops.reconcile.model import FileState, RemoveFile, WriteFile
 
@@ -64,12 +66,15 @@ def _state(path: str, descriptor: int) -> FileState:
     while left and (chunk := os.read(descriptor, left)):
         chunks.append(chunk)
         left -= len(chunk)
-    foreign = (facts.st_uid, facts.st_gid) != (os.geteuid(), os.getegid())
-    return FileState(path, "file", b"".join(chunks), stat.S_IMODE(facts.st_mode), foreign)
+    return FileState(path, "file", b"".join(chunks), stat.S_IMODE(facts.st_mode), facts.st_uid, facts.st_gid)
 
 
-def stage(effect: WriteFile) -> tuple[str, ...]:
+def stage(effect: WriteFile, owners: tuple[int, int]) -> tuple[str, ...]:
     """Write the content beside its path, durably, under the temporary name; nothing is replaced yet.
+
+    Args:
+        effect: what is to be written.
+        owners: the ids of the user and the group that it is to belong to.
 
     Returns:
         The directories that had to be made, outermost first.
@@ -79,7 +84,7 @@ def stage(effect: WriteFile) -> tuple[str, ...]:
     """
     missing = _missing_directories(effect.path)
     try:
-        _stage(effect)
+        _stage(effect, owners)
     except HostError:
         unmake(missing)
         raise
@@ -102,13 +107,13 @@ def unmake(directories: tuple[str, ...]) -> None:
             os.rmdir(directory)
 
 
-def _stage(effect: WriteFile) -> None:
+def _stage(effect: WriteFile, owners: tuple[int, int]) -> None:
     with _directory(effect.path, create=True) as (directory, name), _attempt("write", effect.path):
         temporary = temporary_name(name)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=directory)
         try:
-            _create(temporary, directory, effect)
+            _create(temporary, directory, effect, owners)
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(temporary, dir_fd=directory)
@@ -128,8 +133,7 @@ def commit(effect: WriteFile) -> None:
 
 
 def _unchanged(effect: WriteFile) -> None:
-    seen = observe(effect.path)
-    if (seen.kind, seen.content, seen.mode) != (effect.expected.kind, effect.expected.content, effect.expected.mode):
+    if observe(effect.path) != msgspec.structs.replace(effect.expected, path=effect.path):
         raise HostError(
             f"write {effect.path}: it changed after the plan was made",
             code="changed-under-us",
@@ -137,13 +141,16 @@ def _unchanged(effect: WriteFile) -> None:
         )
 
 
-def _create(name: str, directory: int, effect: WriteFile) -> None:
+def _create(name: str, directory: int, effect: WriteFile, owners: tuple[int, int]) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, 0o600, dir_fd=directory)
     try:
         view = memoryview(effect.content)
         while view:
             view = view[os.write(descriptor, view) :]
+        facts = os.fstat(descriptor)  # not always the agent's own group: the directory may hand down another
+        if (facts.st_uid, facts.st_gid) != owners:
+            os.fchown(descriptor, *owners)  # before the mode, which would let the wrong group read for a moment
         os.fchmod(descriptor, effect.mode)
         os.fsync(descriptor)
     finally:

@@ -42,6 +42,7 @@ class Memory(Value, frozen=True):
     owned: tuple[Owned, ...] = ()
     started: tuple[Started, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
+    examined: str = ""
 
 
 class TrustState(Value, frozen=True):
@@ -69,8 +70,10 @@ class Store:
         status = self.status()
         self._recall()
         trust = self._read_trust()
-        last = LastApplied(self._desired, self._memory.owned, self._memory.started)
-        return Record(status, trust.anchor if trust else None, last)
+        return Record(status, trust.anchor if trust else None, self._last())
+
+    def _last(self) -> LastApplied:
+        return LastApplied(self._desired, self._memory.owned, self._memory.started, self._memory.examined)
 
     def status(self) -> Status | None:
         """Return the part that anybody may read, or None when there is none.
@@ -90,8 +93,7 @@ class Store:
             self._recall()
         with contextlib.suppress(StateError):
             trust = self._read_trust()
-        last = LastApplied(self._desired, self._memory.owned, self._memory.started)
-        return Record(status, trust.anchor if trust else None, last)
+        return Record(status, trust.anchor if trust else None, self._last())
 
     def _recall(self) -> None:
         self._memory = self._read(self._memory_file, Memory) or Memory()
@@ -111,7 +113,11 @@ class Store:
             memory = self._keep(record.last.desired)
             self._desired = record.last.desired
         self._memory = msgspec.structs.replace(
-            memory, scope=self._scope, owned=record.last.owned, started=record.last.started
+            memory,
+            scope=self._scope,
+            owned=record.last.owned,
+            started=record.last.started,
+            examined=record.last.examined,
         )
         self._write(self._memory_file, msgspec.json.encode(self._memory))
         self._save_anchor(record.anchor)

@@ -16,6 +16,7 @@ from core_ops.reconcile.board import Board
 from core_ops.reconcile.contract import plan_view
 from core_ops.reconcile.events import (
     Changed,
+    Doubted,
     Event,
     Planned,
     RevisionAuthenticated,
@@ -23,7 +24,7 @@ from core_ops.reconcile.events import (
     Warned,
     effect_words,
 )
-from core_ops.reconcile.model import RemoveFile, Result, WriteFile
+from core_ops.reconcile.model import RemoveFile, RemoveUndeclared, Result, WriteFile
 from core_ops.reconcile.phases import Applying
 from core_ops.reconcile.stream import Stream, told
 from core_ops.reconcile.words import brief_lines, heading_lines, plan_lines
@@ -161,6 +162,8 @@ class Progress:
                 yield printable(f"authenticated {event.revision[:8]}, signed by {event.signer or 'nobody'}")
             case Warned():
                 yield printable(f"note: {event.message}")
+            case Doubted():
+                yield printable(doubt_line(event))
             case _:
                 pass  # the failures and the summary are shown whole, elsewhere
 
@@ -171,9 +174,26 @@ def _is_quick(event: Event) -> bool:
         case Changed():
             return True
         case Applying():
-            return isinstance(event.effects[0], WriteFile | RemoveFile)
+            return isinstance(event.effects[0], WriteFile | RemoveFile | RemoveUndeclared)
         case _:
             return False
+
+
+def doubt_line(event: Doubted) -> str:
+    """Return a doubt in a line."""
+    return f"! {event.words} ({event.code}) -> {event.hint}"
+
+
+class Doubts:
+    """Shows the doubts of a run beside what else is printed, and nothing else of it."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+
+    def report(self, event: Event) -> None:
+        """Show one doubt; see `core_ops.ports.Reporter`."""
+        if isinstance(event, Doubted):
+            self._terminal.show([printable(doubt_line(event))])
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -4,16 +4,20 @@ A refusal of a service or host stops the hosts that select it. What concerns no 
 is still said, as a warning: it would stop the next host that selects it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from core_ops.errors import CoreOpsError
 from core_ops.reconcile.layout import Layout, ServiceTree, read_layout
-from core_ops.reconcile.lints import Level, lint
-from core_ops.reconcile.model import Directories, Finding, Source, TreeFile, Value
+from core_ops.reconcile.lints import lint
+from core_ops.reconcile.model import Desired, Directories, Finding, Source, TreeFile, Value
+from core_ops.reconcile.preflight import DOUBT_CODES, UNDONE, Examination, judge
 from core_ops.reconcile.render import Rendered, resolve, unit_text
+from core_ops.reconcile.subject import Level
 from core_ops.reconcile.unitfile import parse
 
 _SOURCE = Source("(stateless)")
+_NOTHING: Mapping[str, Examination] = MappingProxyType({})
 
 
 class Said(Value, frozen=True, order=True):
@@ -49,21 +53,33 @@ class Checked(Value, frozen=True):
         return any(said.level == "error" for said in self.findings)
 
 
-def check(files: Iterable[TreeFile], only: tuple[str, ...] = ()) -> Checked:
+def check(
+    files: Iterable[TreeFile], only: tuple[str, ...] = (), examined: Mapping[str, Examination] = _NOTHING
+) -> Checked:
     """Return all that is to be said of a tree.
 
     Args:
         files: the entries below `services/` and `hosts/`, in any order.
         only: hosts to look at, and nothing that does not concern one of them; all hosts and the whole tree when empty.
+        examined: what a machine's own programs said of each host's state; see `states`.
     """
     layout = read_layout(files)
-    gathered = _Gathered()
+    gathered = _Gathered(examined)
     hosts = tuple(sorted(only or _hosts(layout)))
     objects = {host: gathered.look(layout, host) for host in hosts}
     if not only:
         gathered.rest(layout, bare=not hosts)
     findings = gathered.sorted()
     return Checked(findings, tuple(_counted(host, objects[host], findings) for host in hosts))
+
+
+def states(files: Iterable[TreeFile], only: tuple[str, ...] = ()) -> Iterator[Desired]:
+    """Yield the state of every host that is not refused, by name."""
+    layout = read_layout(files)
+    for host in sorted(only or _hosts(layout)):
+        found = resolve(layout, host, _SOURCE, Directories())
+        if isinstance(found, Rendered):
+            yield found.desired
 
 
 def unreadable(problem: CoreOpsError) -> Checked:
@@ -78,6 +94,10 @@ def _hosts(layout: Layout) -> frozenset[str]:
     return frozenset((*(h.name for h in layout.hosts), *broken))
 
 
+def _images(layout: Layout, host: str) -> str:
+    return next(h.manifest.images for h in layout.hosts if h.name == host)
+
+
 def _counted(host: str, objects: int, findings: tuple[Said, ...]) -> HostCount:
     levels = [said.level for said in findings if host in said.hosts]
     return HostCount(host, objects, levels.count("error"), levels.count("warning"))
@@ -86,8 +106,9 @@ def _counted(host: str, objects: int, findings: tuple[Said, ...]) -> HostCount:
 class _Gathered:
     """What was said so far, with the hosts it was said of."""
 
-    def __init__(self) -> None:
+    def __init__(self, examined: Mapping[str, Examination]) -> None:
         self._said: dict[Said, list[str]] = {}
+        self._examined = examined
 
     def look(self, layout: Layout, host: str) -> int:
         """Take in what concerns one host; return how many objects it would get."""
@@ -96,10 +117,23 @@ class _Gathered:
             for finding in found:
                 self._add(finding, "error", host)
             return 0
-        for row, remark in lint(found):
-            said = Said(remark.path, remark.line, row.code, remark.message, row.level, remark.hint)
+        for row, remark in lint(found, _images(layout, host)):
+            said = Said(remark.path, remark.line, row.code, remark.message, remark.level or row.level, remark.hint)
             self._said.setdefault(said, []).append(host)
-        return len(found.desired.items)
+        return 0 if self._refused(found.desired, host) else len(found.desired.items)
+
+    def _refused(self, desired: Desired, host: str) -> bool:
+        """Take in what the machine's programs said of a host; return whether they refuse it."""
+        if host not in self._examined:
+            return False
+        verdict = judge(desired, self._examined[host])
+        for finding in verdict.refusals:
+            self._add(finding, "error", host)
+        linted = {(said.path, said.line) for said in self._said if said.line and said.code not in DOUBT_CODES}
+        for d in (d for d in verdict.doubts if (d.path, d.line) not in linted):
+            level: Level = "note" if d.code == UNDONE.code else "warning"
+            self._said.setdefault(Said(d.path, d.line, d.code, d.message, level, d.hint), []).append(host)
+        return bool(verdict.refusals)
 
     def rest(self, layout: Layout, *, bare: bool) -> None:
         """Take in what concerns no host."""

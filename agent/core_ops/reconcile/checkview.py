@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 from core_ops.errors import printable
 from core_ops.reconcile.check import Checked, Said
 from core_ops.reconcile.contract import Count, View
-from core_ops.reconcile.lints import Level
+from core_ops.reconcile.subject import Level
 
 _HOSTS_SHOWN = 3
 
@@ -64,13 +64,17 @@ def _finding(said: Said) -> FindingView:
 
 
 def check_lines(view: CheckView) -> Iterator[str]:
-    """Yield a line per finding, a line per host, and the sum."""
+    """Yield two lines per finding (the place, then the next step), a line per host, and the sum."""
     for f in view.findings:
         place = f.path if f.line is UNSET else f"{f.path}:{f.line}"
-        yield printable(f"{place}: {f.level} {f.code}: {f.message} -> {f.hint}{_hosts(f.hosts)}")
+        yield printable(f"{place}: {f.level} {f.code}: {f.message}{_hosts(f.hosts)}")
+        yield printable(f"    next: {f.hint}")
+    if view.findings:
+        yield ""
+    width = max((len(h.host) for h in view.hosts), default=0) + 1
     for h in view.hosts:
         objects, said = _count(h.object_count, "object"), _said(h.error_count, h.warning_count)
-        yield printable(f"{h.host}: {objects}, {said}")
+        yield printable(f"{h.host + ':':{width}} {objects}, {said}")
     s = view.summary
     yield f"{_count(s.host_count, 'host')}: {_said(s.error_count, s.warning_count)}"
 

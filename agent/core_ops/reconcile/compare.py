@@ -6,18 +6,32 @@ from both was changed by an author; one that stands where this agent never wrote
 
 from typing import Literal
 
+import msgspec
+
+from core_ops.reconcile.escape import where
+from core_ops.reconcile.exclusive import Undeclared, undeclared
 from core_ops.reconcile.graph import Graph, Node
-from core_ops.reconcile.model import Desired, FileState, Item, LastApplied, Observed, Owned, UnitState, Value
+from core_ops.reconcile.model import Accounts, Desired, FileState, Item, LastApplied, Observed, Owned, UnitState, Value
+from core_ops.reconcile.mountstops import remounted, with_mounts
+from core_ops.reconcile.ownership import as_asked, names
 
 UP = frozenset({"active", "reloading", "activating", "refreshing"})
 ENABLED = frozenset({"enabled", "enabled-runtime"})
 
 
 class Subjects(Value, frozen=True):
-    """What has to be looked at on the host: paths and units, sorted."""
+    """What has to be looked at on the host, sorted: paths, units, users and groups, exclusive roots, and mount points.
+
+    `closely` are units of which everything is wanted, also while they are simply up.
+    """
 
     paths: tuple[str, ...]
     units: tuple[str, ...]
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    roots: tuple[str, ...] = ()
+    mount_points: tuple[str, ...] = ()
+    closely: frozenset[str] = frozenset()
 
 
 class FileChange(Value, frozen=True):
@@ -27,19 +41,23 @@ class FileChange(Value, frozen=True):
     seen: FileState
     before: Item | None
     kind: Literal["same", "write", "blocked"]
+    accounts: Accounts = Accounts()
 
     @property
     def by_author(self) -> bool:
         """Whether the repository changed it since the last apply."""
-        before = self.before
-        return before is None or (before.content, before.mode) != (self.item.content, self.item.mode)
+        return self.before is None or _asked(self.before) != _asked(self.item)
+
+
+def _asked(item: Item) -> tuple[bytes, int, str, str]:
+    return item.content, item.mode, item.owner, item.group
 
 
 class UnitChange(Value, frozen=True):
     """One desired unit: what systemd says of it and which jobs it needs.
 
     `stop` is carried out while the old definition is still on disk; `job` afterwards. `left` says why a unit that runs from
-    older inputs is not touched.
+    older inputs is not touched, `obstacle` what on the host forbids a mount, `note` what its author may want to know.
     """
 
     node: Node
@@ -50,6 +68,8 @@ class UnitChange(Value, frozen=True):
     enablement: Literal["", "reenable", "disable"]
     stale: Literal["", "unknown", "older"]
     left: str = ""
+    obstacle: str = ""
+    note: str = ""
 
     @property
     def acts(self) -> bool:
@@ -58,7 +78,10 @@ class UnitChange(Value, frozen=True):
 
 
 class Comparison(Value, frozen=True):
-    """Everything that differs on one host. `gone` is owned but no longer desired; `reload` says systemd must reread."""
+    """Everything that differs on one host. `gone` is owned but no longer desired; `reload` says systemd must reread.
+
+    `undeclared` is what stands in exclusive roots without having been declared.
+    """
 
     files: dict[str, FileChange]
     units: dict[str, UnitChange]
@@ -66,13 +89,22 @@ class Comparison(Value, frozen=True):
     gone_units: tuple[tuple[Owned, UnitState], ...]
     touched: frozenset[str]
     reload: bool
+    undeclared: Undeclared = Undeclared()
 
 
 def subjects(desired: Desired, last: LastApplied) -> Subjects:
     """Return the paths and units whose present state a plan depends on."""
     paths = {i.path for i in desired.items} | {o.path for o in last.owned}
     units = {i.unit for i in desired.items} | {o.unit for o in last.owned}
-    return Subjects(tuple(sorted(paths)), tuple(sorted(u for u in units if u and "@." not in u)))
+    users, groups = names(desired.items)
+    return Subjects(
+        paths=tuple(sorted(paths)),
+        units=tuple(sorted(u for u in units if u and "@." not in u)),
+        users=tuple(sorted(users)),
+        groups=tuple(sorted(groups)),
+        roots=tuple(sorted(desired.exclusive)),
+        mount_points=tuple(sorted({where(u) for u in units if u.endswith(".mount")})),
+    )
 
 
 def compare(
@@ -91,17 +123,21 @@ def compare(
     states = {u.unit: u for u in observed.units}
     owned = {o.path: o for o in last.owned}
     before = {i.path: i for i in last.desired.items} if last.desired else {}
-    files = {
-        i.path: _file(i, seen.get(i.path, FileState(i.path, "absent")), before.get(i.path), owned=i.path in owned)
-        for i in desired.items
-    }
+    files: dict[str, FileChange] = {}
+    for item in desired.items:
+        state = seen.get(item.path, FileState(item.path, "absent"))
+        change = FileChange(item, state, before.get(item.path), "write", observed.accounts)
+        files[item.path] = _judged(change, owned=item.path in owned)
     gone = tuple(o for o in last.owned if o.path not in files)
-    redefined, touched = _touched(graph, files, gone)
+    stray = undeclared(desired, gone, observed.roots)
+    redefined, touched = _touched(graph, files, gone, stray)
     started = {s.unit: s.inputs for s in last.started}
-    stopping = graph.strong_dependents(redefined)
     up = {unit for unit, state in states.items() if state.active in UP}
-    kept = {u for u, n in graph.nodes.items() if u not in touched | stopping and started.get(u) == n.inputs}
-    stopping = graph.strong_dependents(redefined | _emptied(graph, before_graph or graph, up, up & kept))
+    fresh = {u for u, n in graph.nodes.items() if u not in touched and started.get(u) == n.inputs}
+    redefined |= remounted(graph, before_graph or graph, up - fresh, frozenset(o.unit for o in gone) & up)
+    stopping = with_mounts(graph, graph.strong_dependents(redefined), up)
+    emptied = _emptied(graph, before_graph or graph, up, up & (fresh - stopping))
+    stopping = with_mounts(graph, graph.strong_dependents(redefined | emptied), up)
     units = {
         unit: _unit(
             node,
@@ -111,23 +147,25 @@ def compare(
         )
         for unit, node in graph.nodes.items()
     }
-    return Comparison(files, units, gone, _gone_units(gone, graph, states), touched, _must_reload(files, units, gone))
+    reload = _must_reload(files, units, gone)
+    return Comparison(files, units, gone, _gone_units(gone, graph, states), touched, reload, stray)
 
 
-def _file(item: Item, seen: FileState, before: Item | None, *, owned: bool) -> FileChange:
+def _judged(change: FileChange, *, owned: bool) -> FileChange:
+    """Return the change of a file with what it comes to: nothing, a write, or somebody else's file in the way."""
     kind: Literal["same", "write", "blocked"] = "write"
-    if seen.kind == "other":
+    if change.seen.kind == "other":
         kind = "blocked"
-    elif seen.kind == "file":
-        if seen.content == item.content and seen.mode == item.mode and not seen.foreign_owner:
+    elif change.seen.kind == "file":
+        if as_asked(change.item, change.seen, change.accounts):
             kind = "same"
         elif not owned:
             kind = "blocked"
-    return FileChange(item, seen, before, kind)
+    return msgspec.structs.replace(change, kind=kind)
 
 
 def _touched(
-    graph: Graph, files: dict[str, FileChange], gone: tuple[Owned, ...]
+    graph: Graph, files: dict[str, FileChange], gone: tuple[Owned, ...], stray: Undeclared
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Return (units whose definition changes, units one of whose inputs changes, dependents included)."""
     dropped = {o.unit for o in gone}
@@ -137,7 +175,7 @@ def _touched(
     for unit, node in graph.nodes.items():
         if unit in dropped or any(files[i.path].kind != "same" for i in node.definition) or any(map(node.reads, wide)):
             redefined.add(unit)
-        if any(files[i.path].kind != "same" for i in node.configs):
+        if any(files[i.path].kind != "same" for i in node.configs) or any(stray.touches(node)):
             touched.add(unit)
     return frozenset(redefined), graph.strong_dependents(redefined | touched)
 

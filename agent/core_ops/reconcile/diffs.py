@@ -6,6 +6,7 @@ at a line feed and nowhere else, and a missing one at the end is a difference th
 
 import difflib
 
+from core_ops.reconcile import ownership
 from core_ops.reconcile.compare import FileChange
 from core_ops.reconcile.model import DiffKind, Value
 
@@ -27,24 +28,19 @@ def file_diff(change: FileChange) -> FileDiff:
     new, old = change.item.content, change.seen.content
     exists = change.seen.kind != "absent"
     begin = f"{'replaces' if exists else 'creates'} {change.item.path}"
-    details = _details(change) if exists else ""
+    changed = ownership.changes(change.item, change.seen, change.accounts) if exists else ()
+    details = ", ".join(changed)
     if exists and new == old:
         return FileDiff("semantic_only", f"{begin} ({details})", details=details)
     texts = _text(old), _text(new)
     if texts[0] is None or texts[1] is None:
         kind: DiffKind = "replacement" if exists else "creation"
-        return FileDiff(kind, f"{begin} ({len(new)} bytes, not shown)", details=details)
+        return FileDiff(kind, f"{begin} ({', '.join((f'{len(new)} bytes, not shown', *changed))})", details=details)
     lines = list(difflib.unified_diff(_lines(texts[0]), _lines(texts[1]), "on the host", "desired", lineterm=""))
     added = sum(1 for line in lines[2:] if line.startswith("+"))
     removed = sum(1 for line in lines[2:] if line.startswith("-"))
     kind = "line_based" if exists else "creation"
-    return FileDiff(kind, f"{begin} (+{added} -{removed})", "\n".join(lines), details)
-
-
-def _details(change: FileChange) -> str:
-    mode = f"mode {change.seen.mode:04o} -> {change.item.mode:04o}" if change.seen.mode != change.item.mode else ""
-    owner = "owner -> the one that CoreOps writes as" if change.seen.foreign_owner else ""
-    return ", ".join(part for part in (mode, owner) if part)
+    return FileDiff(kind, f"{begin} ({', '.join((f'+{added} -{removed}', *changed))})", "\n".join(lines), details)
 
 
 def _text(content: bytes) -> str | None:

@@ -11,15 +11,18 @@ from core_ops.reconcile.claims import Claims
 from core_ops.reconcile.kinds import KINDS, UnitName, dropin_targets
 from core_ops.reconcile.layout import DropInSource, HostTree, ServiceTree
 from core_ops.reconcile.model import Directories, Finding, Item, Obj
+from core_ops.reconcile.mounts import unsupported
 from core_ops.reconcile.unitfile import UnitText, parse
+
+BASE_PREFIX, HOST_PREFIX = "10-base", "20-host"
 
 
 class DropIns:
     """The drop-ins of the selected services and of the host."""
 
     def __init__(self, services: Iterable[ServiceTree], host: HostTree) -> None:
-        base = (("10-base", d) for s in services for d in s.dropins)
-        self._all = (*base, *(("20-host", d) for d in host.dropins))
+        base = ((BASE_PREFIX, d) for s in services for d in s.dropins)
+        self._all = (*base, *((HOST_PREFIX, d) for d in host.dropins))
         self._by_target: dict[str, dict[str, DropInSource]] = {}
         for prefix, dropin in self._all:
             self._by_target.setdefault(dropin.unit, {})[f"{prefix}-{dropin.name}"] = dropin
@@ -50,6 +53,7 @@ class DropIns:
             elif dropin.unit not in reached and dropin.unit not in KINDS:
                 claims.refuse(_orphan(dropin))
             else:
+                claims.findings.extend(() if dropin.unit.endswith(".mount") else unsupported(text))
                 name = f"{dropin.unit}.d/{prefix}-{dropin.name}"
                 path = directories.unit_path(name, KINDS[dropin.unit.rpartition(".")[2]].form)
                 if claims.claim(path, dropin.path):

@@ -42,9 +42,12 @@ def _stops(comparison: Comparison, graph: Graph, before: Graph | None) -> Iterat
     stopping |= {s.unit: o.object for o, s in _ended(comparison) if s.active in UP or s.active == "deactivating"}
     order = {unit: place for place, unit in enumerate((before or graph).order)}
 
-    def place(unit: str) -> tuple[bool, int, str]:
-        # An activator goes first, or it would start again what was just stopped.
-        return stopping[unit].resource_type not in _ACTIVATORS, -order.get(unit, len(order)), unit
+    def place(unit: str) -> tuple[int, int, str]:
+        # An activator goes first, or it would start again what was just stopped. An automount goes last: with it systemd
+        # detaches what is mounted there, also while it is in use.
+        kind = stopping[unit].resource_type
+        rank = 0 if kind in _ACTIVATORS else 2 if kind == "automount" else 1
+        return rank, -order.get(unit, len(order)), unit
 
     for unit in sorted(stopping, key=place):
         yield UnitJob("stop", unit, stopping[unit])
@@ -66,9 +69,10 @@ def _file_changes(comparison: Comparison) -> Iterator[Effect]:
         change = comparison.files[path]
         if change.kind == "write":
             item = change.item
-            yield WriteFile(item.object, path, item.content, item.mode, change.seen)
+            yield WriteFile(item.object, path, item.content, item.mode, change.seen, item.owner, item.group)
     for owned in sorted(comparison.gone):
         yield RemoveFile(owned.object, owned.path)
+    yield from comparison.undeclared.removals
 
 
 def _reload(comparison: Comparison) -> Iterator[ReloadManager]:
@@ -113,8 +117,31 @@ def batches(planned: tuple[Effect, ...]) -> Iterator[tuple[Effect, ...]]:
         yield batch
 
 
-def _batch_key(effect: Effect) -> str | None:
-    return effect.verb if isinstance(effect, UnitJob) else None
+def _batch_key(effect: Effect) -> tuple[str, bool] | None:
+    if not isinstance(effect, UnitJob):
+        return None
+    return effect.verb, effect.verb == "stop" and effect.object.resource_type == "automount"
+
+
+def put_back(batch: tuple[Effect, ...], planned: tuple[Effect, ...]) -> tuple[Effect, ...]:
+    """Return what brings units up again after something could not be stopped, and so nothing was written.
+
+    They start from the definitions that systemd has loaded; what was not stopped is left alone, and what is not there yet is
+    not started.
+    """
+    new = {e.object for e in planned if isinstance(e, WriteFile) and e.expected.kind == "absent"}
+    jobs = (e for e in batch if isinstance(e, UnitJob) and (e.verb == "restart" or e.object not in new))
+    return tuple(UnitJob("start", e.unit, e.object) for e in jobs)
+
+
+def stops(batch: tuple[Effect, ...]) -> bool:
+    """Whether these effects stop units, all of them, since a batch has one verb."""
+    return isinstance(batch[0], UnitJob) and batch[0].verb == "stop"
+
+
+def started(planned: tuple[Effect, ...]) -> frozenset[str]:
+    """Return the units that a plan starts or restarts."""
+    return frozenset(e.unit for e in planned if isinstance(e, UnitJob) and e.verb in {"start", "restart"})
 
 
 def brings_up(effect: Effect) -> bool:

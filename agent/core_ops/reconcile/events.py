@@ -11,6 +11,7 @@ from core_ops.reconcile.model import (
     Plan,
     ReloadManager,
     RemoveFile,
+    RemoveUndeclared,
     Result,
     SetEnablement,
     UnitJob,
@@ -42,6 +43,21 @@ class Warned(Value, frozen=True):
     """Something was mended on the way that a person may want to know of."""
 
     message: str
+
+
+class Doubted(Value, frozen=True):
+    """Podman or systemd has a doubt about a revision that is going to be applied; `place` is empty when it is about no file."""
+
+    revision: str
+    place: str
+    code: str
+    message: str
+    hint: str
+
+    @property
+    def words(self) -> str:
+        """The place, if there is one, and what is said of it."""
+        return f"{self.place}: {self.message}" if self.place else self.message
 
 
 class RevisionAuthenticated(Value, frozen=True):
@@ -97,6 +113,7 @@ JournalEvent = (
     RunStarted
     | SourceUnavailable
     | Warned
+    | Doubted
     | RevisionAuthenticated
     | RevisionRefused
     | Planned
@@ -120,6 +137,7 @@ MESSAGE_IDS: dict[type, str] = {
     RunStarted: "3d760df54ee3438ab13f1a4a1191cfab",
     SourceUnavailable: "be84303dc79d4896b6ec72db8116fbce",
     Warned: "ec07eb9b18bc4b5588ff0810e8adf587",
+    Doubted: "8b3baaaed2fe4ab0a217fd1d8643b728",
     RevisionAuthenticated: "56d5dfb9e170457ca9e0736654fca676",
     RevisionRefused: "ac14d59ee3ba465c82a91e83b0a850f7",
     Planned: "85022cb7bc9440b28e5ac6b49805894c",
@@ -134,7 +152,7 @@ def effect_words(effect: Effect) -> tuple[str, str]:
     match effect:
         case WriteFile():
             return ("create" if effect.expected.kind == "absent" else "replace"), effect.path
-        case RemoveFile():
+        case RemoveFile() | RemoveUndeclared():
             return "remove", effect.path
         case ReloadManager():
             return "daemon-reload", ""
@@ -157,7 +175,7 @@ def _told(event: JournalEvent) -> tuple[int, str, dict[str, str]]:
     match event:
         case RunStarted() | RunFinished() | Planned():
             return _told_of_run(event)
-        case SourceUnavailable() | Warned() | RevisionAuthenticated() | RevisionRefused():
+        case SourceUnavailable() | Warned() | Doubted() | RevisionAuthenticated() | RevisionRefused():
             return _told_of_source(event)
         case Changed():
             return _changed(event)
@@ -184,13 +202,16 @@ def _told_of_run(event: RunStarted | Planned | RunFinished) -> tuple[int, str, d
 
 
 def _told_of_source(
-    event: SourceUnavailable | Warned | RevisionAuthenticated | RevisionRefused,
+    event: SourceUnavailable | Warned | Doubted | RevisionAuthenticated | RevisionRefused,
 ) -> tuple[int, str, dict[str, str]]:
     match event:
         case SourceUnavailable():
             return _WARNING, event.message, {"REPOSITORY": event.repository, "CODE": event.code, "HINT": event.hint}
         case Warned():
             return _WARNING, event.message, {}
+        case Doubted():
+            fields = {"REVISION": event.revision, "PLACE": event.place, "CODE": event.code, "HINT": event.hint}
+            return _WARNING, event.words, fields
         case RevisionAuthenticated():
             message = f"authenticated {event.revision[:8]} ({event.ref}), signed by {event.signer or 'nobody'}"
             return _NOTICE, message, {"REVISION": event.revision, "SIGNER": event.signer, "KEY": event.key}
@@ -207,7 +228,7 @@ def _changed(event: Changed) -> tuple[int, str, dict[str, str]]:
     match event.effect:
         case UnitJob() | SetEnablement():
             fields |= {"OBJECT": event.effect.object.display_id, "UNIT": event.effect.unit}
-        case WriteFile() | RemoveFile():
+        case WriteFile() | RemoveFile() | RemoveUndeclared():
             fields |= {"OBJECT": event.effect.object.display_id, "PATH": event.effect.path}
         case ReloadManager():
             pass

@@ -53,6 +53,8 @@ class ExplainMetadata(View, frozen=True):
     lines: tuple[LineView, ...] = ()
     configs: tuple[ObjectView, ...] = ()
     starts: tuple[str, ...] = ()
+    owner: str | UnsetType = UNSET
+    group: str | UnsetType = UNSET
 
 
 class ExplainView(View, frozen=True, kw_only=True, tag_field="view_kind", tag="explain"):
@@ -97,6 +99,8 @@ def explain_view(explained: Explained, host: str, source: Source) -> ExplainView
             lines=tuple(_line(line) for line in explained.lines),
             configs=tuple(object_view(o) for o in explained.uses),
             starts=starts,
+            owner=item.owner or UNSET,
+            group=item.group or UNSET,
         ),
         x_coreops={line.key: line.value for line in explained.lines if line.section == _OWN_SECTION} or UNSET,
         summary=f"{item.object.display_id} is {item.path} on {host}",
@@ -118,7 +122,7 @@ def explain_lines(view: ExplainView) -> Iterator[str]:
     short = revision if revision.startswith("(") else revision[:8]
     yield printable(f"{view.object.display_id} for host {meta.host} @ {short}")
     fields = (
-        ("file", (f"{meta.path} (mode {meta.mode})",)),
+        ("file", (f"{meta.path} ({', '.join(_access(meta))})",)),
         ("unit", () if meta.unit is UNSET else (meta.unit,)),
         ("from", tuple(layer.source for layer in meta.layers)),
         ("started", meta.starts),
@@ -130,6 +134,14 @@ def explain_lines(view: ExplainView) -> Iterator[str]:
         for place, entry in enumerate(entries):
             yield printable(f"  {'' if place else name:<12} {entry}")
     yield from _line_lines(meta.lines)
+
+
+def _access(meta: ExplainMetadata) -> Iterator[str]:
+    yield f"mode {meta.mode}"
+    if meta.owner is not UNSET:
+        yield f"owner {meta.owner}"
+    if meta.group is not UNSET:
+        yield f"group {meta.group}"
 
 
 def _related(view: ExplainView, relation: str) -> tuple[str, ...]:

@@ -20,7 +20,8 @@ class Node(Value, frozen=True):
     """One unit of the host.
 
     `native` units have their file where systemd reads it and can be enabled; others are generated. `installs` says whether
-    the unit asks to be started at boot; `wanted` whether it should be up now. `configs` are the config files it uses.
+    the unit asks to be started at boot; `wanted` whether it should be up now. `configs` are the config files it uses,
+    `paths` all paths that its text names.
     """
 
     unit: str
@@ -33,6 +34,7 @@ class Node(Value, frozen=True):
     installs: bool
     wanted: bool
     inputs: str
+    paths: tuple[str, ...] = ()
 
     @property
     def object(self) -> Obj:
@@ -141,16 +143,23 @@ def _configs_by_path(desired: Desired) -> Mapping[str, tuple[Item, ...]]:
     found: dict[str, list[Item]] = {}
     for item in desired.items:
         if item.object.resource_type == "config":
-            parts = item.object.name.split("/")
-            for length in range(2, len(parts) + 1):
-                found.setdefault("/" + "/".join(parts[:length]), []).append(item)
+            for path in config_names(item.object):
+                found.setdefault(path, []).append(item)
     return {path: tuple(items) for path, items in found.items()}
+
+
+def config_names(config: Obj) -> Iterator[str]:
+    """Yield every path that means a config file: each directory above it but `/etc` itself, and its own."""
+    parts = config.name.split("/")
+    for length in range(2, len(parts) + 1):
+        yield "/" + "/".join(parts[:length])
 
 
 def _draft(source: _Source, known: Peers, configs: Mapping[str, tuple[Item, ...]]) -> Node:
     item, name, text = source.item, source.name, source.text
     template = is_template(item.unit)
-    used = {c.object: c for path in host_paths(text) for c in configs.get(path, ())}
+    paths = host_paths(text)
+    used = {c.object: c for path in paths for c in configs.get(path, ())}
     return Node(
         unit=item.unit,
         item=item,
@@ -162,6 +171,7 @@ def _draft(source: _Source, known: Peers, configs: Mapping[str, tuple[Item, ...]
         installs=not template and any(text.values("Install", k) for k in _INSTALL_KEYS),
         wanted=False,
         inputs="",
+        paths=paths,
     )
 
 
@@ -226,7 +236,12 @@ def _inputs(nodes: Mapping[str, Node]) -> dict[str, str]:
 
 
 def _own_inputs(node: Node) -> str:
-    return _hash(f"{i.path} {i.mode:o} {sha256_hex(i.content)}" for i in (*node.definition, *node.configs))
+    return _hash(f"{i.path} {i.mode:o} {sha256_hex(i.content)}{_owners(i)}" for i in (*node.definition, *node.configs))
+
+
+def _owners(item: Item) -> str:
+    """Return the owners where any are asked for: without, a digest stays what it was before there were owners."""
+    return f" {item.owner}:{item.group}" if item.owner or item.group else ""
 
 
 def _strong_closure(unit: str, nodes: Mapping[str, Node]) -> frozenset[str]:

@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 
 from core_ops.reconcile.compare import converged
+from core_ops.reconcile.exclusive import undeclared
 from core_ops.reconcile.model import Desired, Failure, Observed, Plan, UnitState
+from core_ops.reconcile.mountpoints import unmounted
+from core_ops.reconcile.ownership import as_asked
 
 
 def unsettled(plan: Plan, observed: Observed) -> tuple[str, ...]:
@@ -13,9 +16,13 @@ def unsettled(plan: Plan, observed: Observed) -> tuple[str, ...]:
 
 
 def unstable(first: Observed, second: Observed) -> frozenset[str]:
-    """Return the units that were started again between two looks: `Restart=` hides a crash from their active state."""
-    before = {u.unit: (u.invocation_id, u.restarts) for u in first.units}
-    return frozenset(u.unit for u in second.units if before.get(u.unit, ("", 0)) != (u.invocation_id, u.restarts))
+    """Return the units that were started again between two looks: `Restart=` hides a crash from their active state.
+
+    Only units that were looked at closely both times tell; the others were not started by this run.
+    """
+    before = {u.unit: (u.invocation_id, u.restarts) for u in first.units if u.invocation_id}
+    after = {u.unit: (u.invocation_id, u.restarts) for u in second.units if u.invocation_id}
+    return frozenset(unit for unit in before.keys() & after.keys() if before[unit] != after[unit])
 
 
 def judge(plan: Plan, desired: Desired, observed: Observed, restless: frozenset[str]) -> tuple[Failure, ...]:
@@ -27,15 +34,23 @@ def judge(plan: Plan, desired: Desired, observed: Observed, restless: frozenset[
         observed: the look afterwards.
         restless: units that restarted by themselves while being watched.
     """
-    return (*_files(desired, observed), *_units(plan, desired, observed, restless))
+    return (*_files(desired, observed), *_roots(desired, observed), *_units(plan, desired, observed, restless))
 
 
 def _files(desired: Desired, observed: Observed) -> Iterator[Failure]:
     seen = {f.path: f for f in observed.files}
     for item in desired.items:
         state = seen.get(item.path)
-        if state is None or (state.content, state.mode) != (item.content, item.mode):
+        if state is None or not as_asked(item, state, observed.accounts):
             yield Failure(item.object, item.unit, "verifying", f"{item.path} is not as it was written")
+
+
+def _roots(desired: Desired, observed: Observed) -> Iterator[Failure]:
+    found = undeclared(desired, (), observed.roots)
+    for removal in found.removals:
+        yield Failure(removal.object, "", "verifying", f"{removal.path} appeared in the exclusive {removal.root}")
+    for obstacle in found.obstacles:
+        yield Failure(obstacle.object, "", "verifying", obstacle.summary)
 
 
 def _units(plan: Plan, desired: Desired, observed: Observed, restless: frozenset[str]) -> Iterator[Failure]:
@@ -43,7 +58,7 @@ def _units(plan: Plan, desired: Desired, observed: Observed, restless: frozenset
     objects = {i.unit: i.object for i in desired.items if i.object.resource_type != "dropin"}
     for unit in plan.expect:
         state = states.get(unit, UnitState(unit))
-        if detail := _wrong(state, restarted=unit in restless):
+        if detail := _wrong(state, restarted=unit in restless) or unmounted(state, observed):
             yield Failure(objects.get(unit), unit, "verifying", detail)
 
 

@@ -13,6 +13,8 @@ from core_ops.reconcile.model import ResourceType, Value
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 UNIT_STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.-]*(@[A-Za-z0-9:_.-]*)?\Z")
+# A path in systemd's spelling; a first dot is always escaped, and `-` is the root.
+MOUNT_STEM = re.compile(r"(-|(?:[A-Za-z0-9:_]|\\x[0-9a-f]{2})(?:[A-Za-z0-9:_.-]|\\x[0-9a-f]{2})*)\Z")
 NAME_LIMIT = 200  # file names end at 255 bytes; a prefix, a suffix and a temporary name must still fit
 
 # Units that belong to the system or to this agent: replacing one could lock everybody out.
@@ -20,6 +22,18 @@ RESERVED = re.compile(
     r"(core-ops|systemd-|dbus\.|dbus-broker|init\.scope|-\.|(system|user|machine)\.slice"
     r"|(basic|default|emergency|graphical|multi-user|network(-online|-pre)?|rescue|shutdown|sysinit)\.target)"
 )
+
+# Where a manifest belongs that was put elsewhere, or nearly has its name.
+MISPLACED = {
+    "host.yaml": "move it to hosts/<host>/host.yaml",
+    "host.yml": "name it host.yaml",
+    "Host.yaml": "name it host.yaml",
+    "host.toml": "move it to hosts/<host>/host.toml",
+    "service.yaml": "move it to services/<service>/service.yaml",
+    "service.toml": "move it to services/<service>/service.toml",
+    "service.yml": "name it service.yaml",
+    "Service.yaml": "name it service.yaml",
+}
 
 
 # A drop-in directory of a shortened name, such as `multi-.target.d`, must not reach one of these either.
@@ -56,6 +70,8 @@ KINDS: dict[str, Kind] = {
     "target": Kind("target", "systemd", "", ".target"),
     "path": Kind("path", "systemd", "Path", ".path"),
     "slice": Kind("slice", "systemd", "", ".slice"),
+    "mount": Kind("mount", "systemd", "Mount", ".mount"),
+    "automount": Kind("automount", "systemd", "Automount", ".automount"),
 }
 
 
@@ -74,7 +90,8 @@ class UnitName(Value, frozen=True):
 def unit_name(file_name: str) -> UnitName | None:
     """Return the parts of a unit file's name, or None when it is no kind that can be deployed."""
     stem, dot, suffix = file_name.rpartition(".")
-    if not dot or suffix not in KINDS or not UNIT_STEM.match(stem):
+    rule = MOUNT_STEM if suffix in {"mount", "automount"} else UNIT_STEM
+    if not dot or suffix not in KINDS or not rule.match(stem):
         return None
     return UnitName(stem, suffix)
 
@@ -130,6 +147,30 @@ def reserved(name: str) -> bool:
         return True
     stem, _, suffix = name.rpartition(".")
     return stem.endswith("-") and any(r.startswith(stem) and r.endswith(f".{suffix}") for r in _DASHED)
+
+
+def misnamed(file_name: str) -> tuple[str, str]:
+    """Return why a name is not that of a unit that can be deployed, and what to do about it."""
+    suffix = file_name.rpartition(".")[2]
+    if suffix == "d":
+        return f"“{file_name[:60]}” is a file", "make it a directory of drop-ins: <unit>.d/<name>.conf"
+    if suffix.lower() in KINDS and suffix not in KINDS:
+        return f"“{file_name[:60]}” is no name for a unit", f"write the suffix in lower case: .{suffix.lower()}"
+    if suffix not in KINDS or "." not in file_name:
+        hint = f"units end in {supported()}; other files belong below config/"
+        return f"“{file_name[:60]}” is no unit that can be deployed", hint
+    if len(file_name) > NAME_LIMIT:
+        return f"the name is {len(file_name)} characters long", f"use at most {NAME_LIMIT}"
+    return (
+        f"“{file_name}” is no name for a unit",
+        "begin it with a letter or digit, then letters, digits, : _ . - and one @",
+    )
+
+
+def template_of(file_name: str) -> str:
+    """Return the template that a name is an instance of (`x@1.service` of `x@.service`), or the name itself."""
+    stem, at, rest = file_name.partition("@")
+    return f"{stem}@.{rest.rpartition('.')[2]}" if at else file_name
 
 
 def is_template(unit: str) -> bool:

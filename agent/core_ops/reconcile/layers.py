@@ -5,31 +5,12 @@ Lints and explanations name a file and a line of the source repository; this is 
 
 from collections.abc import Iterator
 
+import msgspec
+
 from core_ops.reconcile.graph import Node
+from core_ops.reconcile.keys import adding, family, resets
 from core_ops.reconcile.model import Item, Value
 from core_ops.reconcile.unitfile import UnitText, parse
-
-# Settings that add up when they are repeated. For all others the last line wins; for all, an empty one resets.
-# Source: systemd.unit(5), systemd.service(5), systemd.exec(5), systemd.timer(5), systemd.socket(5), podman-systemd.unit(5).
-_LISTS_TEXT = """
-    After Before Requires Requisite Wants BindsTo PartOf Upholds Conflicts OnFailure OnSuccess Documentation
-    PropagatesReloadTo ReloadPropagatedFrom PropagatesStopTo StopPropagatedFrom JoinsNamespaceOf RequiresMountsFor
-    WantsMountsFor WantedBy RequiredBy UpheldBy Also Alias
-    ExecStart ExecStartPre ExecStartPost ExecCondition ExecReload ExecStop ExecStopPost Environment EnvironmentFile
-    PassEnvironment UnsetEnvironment LoadCredential LoadCredentialEncrypted SetCredential SetCredentialEncrypted
-    ImportCredential BindPaths BindReadOnlyPaths ReadWritePaths ReadOnlyPaths InaccessiblePaths ExecPaths NoExecPaths
-    TemporaryFileSystem StateDirectory CacheDirectory LogsDirectory RuntimeDirectory ConfigurationDirectory
-    CapabilityBoundingSet AmbientCapabilities SystemCallFilter SystemCallLog RestrictAddressFamilies DeviceAllow
-    IPAddressAllow IPAddressDeny SupplementaryGroups Sockets OpenFile LogExtraFields
-    OnCalendar OnActiveSec OnBootSec OnStartupSec OnUnitActiveSec OnUnitInactiveSec
-    ListenStream ListenDatagram ListenSequentialPacket ListenFIFO ListenSpecial ListenNetlink ListenMessageQueue
-    ListenUSBFunction Symlinks
-    AddCapability AddDevice AddHost Annotation DNS DNSOption DNSSearch DropCapability ExposeHostPort
-    GIDMap GlobalArgs GroupAdd Label LogOpt Mask Mount Network NetworkAlias PodmanArgs PublishPort Secret Sysctl
-    Tmpfs UIDMap Ulimit Unmask Volume ContainersConfModule Gateway IPRange Subnet Options
-    ConfigMap AutoUpdate ImageTag PathExists PathExistsGlob PathChanged PathModified DirectoryNotEmpty
-"""
-_LISTS = frozenset(_LISTS_TEXT.split())
 
 
 class Layer(Value, frozen=True):
@@ -71,10 +52,10 @@ def values(unit: tuple[Layer, ...], section: str, key: str) -> tuple[Line, ...]:
     found: list[Line] = []
     for layer in unit:
         for a in layer.text.assignments:
-            if a.key == key and a.section == section:
-                if a.value:
+            if a.section == section:
+                if a.value and a.key == key:
                     found.append(Line(layer.source, a.line, section, key, a.value))
-                else:
+                elif not a.value and resets(a.key, key):
                     found.clear()
     return tuple(found)
 
@@ -84,14 +65,20 @@ def effective(unit: tuple[Layer, ...]) -> tuple[Line, ...]:
 
     A reset stays in the answer, since it is what makes earlier lines void.
     """
-    live: list[Line] = []
-    for line in _lines(unit):
-        same = [p for p in live if (p.section, p.key) == (line.section, line.key)]
-        if line.value and line.key in _LISTS:
-            same = []
-        live = [p for p in live if p not in same]
-        live.append(Line(line.source, line.line, line.section, line.key, line.value, tuple(p.place for p in same)))
-    return tuple(live)
+    live: dict[int, Line] = {}
+    standing: dict[tuple[str, str], list[int]] = {}  # by what one empty line takes back
+    for number, line in enumerate(_lines(unit)):
+        kind = adding(line.key, line.section)
+        group = standing.setdefault((line.section, family(line.key)), [])
+        if kind == "dependency" and not line.value:
+            continue
+        if not line.value or kind not in {"list", "dependency"}:
+            live[number] = msgspec.structs.replace(line, overrides=tuple(live.pop(n).place for n in group))
+            group.clear()
+        else:
+            live[number] = line
+        group.append(number)
+    return tuple(live.values())
 
 
 def _lines(unit: tuple[Layer, ...]) -> Iterator[Line]:

@@ -6,11 +6,21 @@ one host is `render`'s question. Nothing here reads a disk: the same tree gives 
 
 from collections.abc import Iterable
 
-from core_ops.reconcile.kinds import KINDS, NAME, NAME_LIMIT, reserved, supported, unit_name
-from core_ops.reconcile.manifest import HostManifest, ServiceManifest, read_host_manifest, read_service_manifest
+from core_ops.reconcile.filerules import stray_rules
+from core_ops.reconcile.kinds import KINDS, MISPLACED, NAME, NAME_LIMIT, misnamed, reserved, unit_name
+from core_ops.reconcile.manifest import (
+    HOST_MANIFESTS,
+    SERVICE_MANIFESTS,
+    HostManifest,
+    ServiceManifest,
+    host_manifest,
+    service_manifest,
+)
 from core_ops.reconcile.model import Finding, TreeFile, Value
+from core_ops.reconcile.mounts import hides_system
 
 _TYPED = ("quadlet", "systemd", "config")
+RESERVED_NAMES = ("overrides", *_TYPED)
 
 
 class UnitSource(Value, frozen=True):
@@ -82,7 +92,7 @@ class _Building:
     """What has been found of one service or host so far."""
 
     def __init__(self) -> None:
-        self.manifest: TreeFile | None = None
+        self.manifests: list[TreeFile] = []
         self.units: list[UnitSource] = []
         self.dropins: list[DropInSource] = []
         self.configs: list[tuple[str, ConfigSource]] = []
@@ -109,8 +119,9 @@ class _Reader:
             return
         elif len(rest) == 1:
             self._refuse(file, "WrongKind", f"is a file directly below {top}/", f"move it into {top}/<name>/")
-        elif not NAME.match(rest[0]) or rest[0] in {"overrides", *_TYPED}:
-            self._refuse(file, "ReservedName", f"“{rest[0]}” cannot name a {top[:-1]}", "use letters, digits, . _ -")
+        elif not NAME.match(rest[0]) or rest[0] in RESERVED_NAMES:
+            hint = f"use letters, digits, . _ - and none of {', '.join(RESERVED_NAMES)}"
+            self._refuse(file, "ReservedName", f"“{rest[0]}” cannot name a {top[:-1]}", hint)
         else:
             known = self._services if top == "services" else self._hosts
             building = known.setdefault(rest[0], _Building())  # also for a bad file: the place itself is there
@@ -134,8 +145,8 @@ class _Reader:
 
     def _in_service(self, file: TreeFile, building: _Building, rest: list[str]) -> None:
         service, *parts = rest
-        if parts == ["service.yaml"]:
-            building.manifest = file
+        if len(parts) == 1 and parts[0] in SERVICE_MANIFESTS:
+            building.manifests.append(file)
             return
         form = parts[0] if parts[0] in _TYPED else ""
         inner = parts[1:] if form else parts
@@ -146,7 +157,9 @@ class _Reader:
         elif len(inner) == 2 and inner[0].endswith(".d"):  # noqa: PLR2004 - <unit>.d/<name>.conf
             self._dropin(file, building, form, inner)
         else:
-            self._refuse(file, "WrongKind", "is neither a unit, a drop-in nor below config/", "put it below config/")
+            hint = "units stand in the service's directory, quadlet/ or systemd/, drop-ins in <unit>.d/ beside them"
+            message = "stands where neither a unit nor a drop-in can be"
+            self._refuse(file, "WrongKind", message, f"{hint}; other files belong below config/")
 
     def _unit(self, file: TreeFile, building: _Building, form: str, name: str) -> None:
         if _is_note(name):
@@ -155,10 +168,11 @@ class _Reader:
             building.units.append(UnitSource(name, file.path, file.content))
 
     def _unit_name_fits(self, file: TreeFile, form: str, name: str) -> bool:
-        if unit_name(name) is None or len(name) > NAME_LIMIT:
-            hint = f"units end in {supported()}; other files belong below config/"
-            self._refuse(file, "WrongKind", f"“{name}” is no unit that can be deployed", hint)
-        elif reserved(name):
+        parsed = unit_name(name)
+        if parsed is None or len(name) > NAME_LIMIT:
+            message, hint = misnamed(name)
+            self._refuse(file, "WrongKind", message, MISPLACED.get(name, hint))
+        elif reserved(name) or hides_system(parsed):
             self._refuse(file, "ReservedName", f"“{name}” belongs to the system or to CoreOps", "choose another name")
         else:
             return self._form_fits(file, form, name.rpartition(".")[2])
@@ -187,20 +201,20 @@ class _Reader:
         if _is_note(name):
             return
         if not name.endswith(".conf") or not NAME.match(name) or len(name) > NAME_LIMIT:
-            self._refuse(file, "WrongKind", f"“{name}” is no drop-in", "name it <name>.conf")
+            hint = f"name it <name>.conf, with letters, digits, . _ - and at most {NAME_LIMIT} characters"
+            self._refuse(file, "WrongKind", f"“{name}” is no drop-in", hint)
         elif self._target_fits(file, form, unit):
             building.dropins.append(DropInSource(unit, name, file.path, file.content))
 
     def _in_host(self, file: TreeFile, building: _Building, rest: list[str]) -> None:
         parts = rest[1:]
-        if parts == ["host.yaml"]:
-            building.manifest = file
+        if len(parts) == 1 and parts[0] in HOST_MANIFESTS:
+            building.manifests.append(file)
             return
         if len(parts) == 1:
             if not _is_note(parts[0]):
-                self._refuse(
-                    file, "WrongKind", "is no part of a host", "a host has host.yaml, overrides/ and <service>/"
-                )
+                hint = MISPLACED.get(parts[0], "a host has host.yaml or host.toml, overrides/ and <service>/")
+                self._refuse(file, "WrongKind", "is no part of a host", hint)
             return
         place, *inner = parts
         form = "" if place == "overrides" else inner[0]
@@ -214,9 +228,8 @@ class _Reader:
             hint = "change the unit with a drop-in, or change it in services/"
             self._refuse(file, "HostOverlayBaseUnit", "a host cannot add or replace a whole unit", hint)
         else:
-            self._refuse(
-                file, "WrongKind", "is no part of a host", "write <unit>.d/<name>.conf or <service>/config/<path>"
-            )
+            hint = "drop-ins go to overrides/<unit>.d/<name>.conf, config files to <service>/config/<path>"
+            self._refuse(file, "WrongKind", "is no part of a host", MISPLACED.get(parts[-1], hint))
 
     def finish(self) -> Layout:
         services = tuple(self._service(name, b) for name, b in sorted(self._services.items()))
@@ -224,21 +237,18 @@ class _Reader:
         return Layout(services, hosts, tuple(sorted(self._findings)))
 
     def _service(self, name: str, found: _Building) -> ServiceTree:
-        manifest: ServiceManifest | Finding = ServiceManifest(name)
-        if found.manifest:
-            manifest = read_service_manifest(found.manifest.content, found.manifest.path, name)
+        manifest = service_manifest(found.manifests, name)
         if isinstance(manifest, Finding):
             self._findings.append(manifest)
             manifest = ServiceManifest(name)
         configs = tuple(c for _, c in found.configs)
+        hosts = (c.relative for host in self._hosts.values() for service, c in host.configs if service == name)
+        known = frozenset((*(c.relative for c in configs), *hosts))
+        self._findings.extend(stray_rules(manifest.files, known, manifest.path))
         return ServiceTree(name, manifest, tuple(found.units), tuple(found.dropins), configs)
 
     def _host(self, name: str, found: _Building) -> HostTree | None:
-        if found.manifest is None:
-            hint = f"add hosts/{name}/host.yaml with host: {name} and services: [...]"
-            self._findings.append(Finding(f"hosts/{name}", 0, "HostManifestParse", "has no host.yaml", hint))
-            return None
-        manifest = read_host_manifest(found.manifest.content, found.manifest.path, name)
+        manifest = host_manifest(found.manifests, name)
         if isinstance(manifest, Finding):
             self._findings.append(manifest)
             return None

@@ -5,44 +5,24 @@ host. It names the file and the line of the source repository that a person woul
 """
 
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from core_ops.reconcile.graph import Node
+from core_ops.reconcile.imagelints import floating_images, updated_behind
+from core_ops.reconcile.keys import reading
 from core_ops.reconcile.layers import Layer, layers, values
+from core_ops.reconcile.quoting import split
 from core_ops.reconcile.render import Rendered
-
-Level = Literal["error", "warning", "note"]
+from core_ops.reconcile.subject import Level, Remark, Subject, Unit
+from core_ops.reconcile.systemdlints import INSTALL_KEYS, install_targets, refused_units, unknown_sections
 
 _RESTARTING = ("always", "on-failure", "on-abnormal", "on-abort", "on-watchdog")
 _MOUNTS = ("RequiresMountsFor", "WantsMountsFor")
-_BUILT = (".image", ".build")  # names of Quadlet files, not of images
 # Kinds that come up only when something names them; slices, say, come up with what is in them.
 _NAMED_TO_START = frozenset(
     {"container", "network", "volume", "pod", "kube", "image", "build", "service", "socket", "timer", "path"}
+    | {"mount", "automount"}
 )
-
-
-class Remark(NamedTuple):
-    """One place and what is to be said of it; `line` is 0 when the whole file is meant."""
-
-    path: str
-    line: int
-    message: str
-    hint: str
-
-
-class Unit(NamedTuple):
-    """A unit of the host with its files."""
-
-    node: Node
-    layers: tuple[Layer, ...]
-
-
-class Subject(NamedTuple):
-    """What lints look at: one host and its units."""
-
-    rendered: Rendered
-    units: tuple[Unit, ...]
 
 
 class Lint(NamedTuple):
@@ -54,37 +34,24 @@ class Lint(NamedTuple):
     look: Callable[[Subject], Iterator[Remark]]
 
 
-def lint(rendered: Rendered) -> Iterator[tuple[Lint, Remark]]:
-    """Yield everything worth saying about a host, in no particular order."""
-    subject = Subject(rendered, tuple(Unit(node, layers(node)) for node in rendered.graph.nodes.values()))
+def lint(rendered: Rendered, images: str) -> Iterator[tuple[Lint, Remark]]:
+    """Yield everything worth saying about a host, in no particular order.
+
+    Args:
+        rendered: the host.
+        images: what its manifest asks of images.
+    """
+    subject = Subject(rendered, tuple(Unit(node, layers(node)) for node in rendered.graph.nodes.values()), images)
     for row in LINTS:
         for remark in row.look(subject):
             yield row, remark
-
-
-def _floating_images(subject: Subject) -> Iterator[Remark]:
-    for unit in subject.units:
-        if unit.node.object.resource_type == "container":
-            for line in values(unit.layers, "Container", "Image")[-1:]:
-                if _floats(line.value):
-                    message = f"the image {line.value} is whatever its registry says today"
-                    yield Remark(
-                        line.source, line.line, message, "name a version, or better a digest: image@sha256:..."
-                    )
-
-
-def _floats(image: str) -> bool:
-    if "@" in image or image.endswith(_BUILT) or "%" in image or not image:
-        return False
-    _, colon, tag = image.rpartition("/")[2].partition(":")
-    return not colon or tag == "latest"
 
 
 def _misplaced_mounts(subject: Subject) -> Iterator[Remark]:
     for unit in subject.units:
         for layer in unit.layers:
             for a in layer.text.assignments:
-                if a.key in _MOUNTS and a.section != "Unit":
+                if a.key in _MOUNTS and a.section != "Unit" and not a.section.startswith("X-"):
                     message = f"{a.key}= stands in [{a.section}], where systemd ignores it"
                     yield Remark(layer.source, a.line, message, "move it to [Unit]")
 
@@ -96,14 +63,15 @@ def _no_health(subject: Subject) -> Iterator[Remark]:
         for line in values(unit.layers, "Service", "Restart")[-1:]:
             if line.value in _RESTARTING:
                 message = f"restarts ({line.value}) without ever saying whether it is healthy"
-                hint = "add HealthCmd= and Notify=healthy to [Container]"
+                hint = "add HealthCmd= and Notify=healthy to [Container], or HealthCmd=none if nothing can be asked"
                 yield Remark(line.source, line.line, message, hint)
 
 
 def _tells_health(unit: tuple[Layer, ...]) -> bool:
     notify = values(unit, "Container", "Notify")[-1:]
-    command = values(unit, "Container", "HealthCmd")[-1:]
-    return any(n.value == "healthy" for n in notify) or any(c.value != "none" for c in command)
+    passed = any("--health-cmd" in line.value for line in values(unit, "Container", "PodmanArgs"))
+    said = values(unit, "Container", "HealthCmd")  # `none` is an answer too: there is nothing to ask with
+    return passed or bool(said) or any(n.value == "healthy" for n in notify)
 
 
 def _ends(unit: tuple[Layer, ...]) -> bool:
@@ -121,8 +89,8 @@ def _nothing_starts(subject: Subject) -> Iterator[Remark]:
             continue
         if values(unit.layers, "Service", "BusName") or values(unit.layers, "Container", "Pod"):
             continue  # D-Bus and the pod start it
-        message = f"{node.unit} has no [Install] section and nothing wants or activates it"
-        hint = "add [Install] with WantedBy=, a timer or socket, or Wants= in another unit"
+        message = f"{node.unit} stays down: it has no {'= or '.join(INSTALL_KEYS)}= and nothing wants or activates it"
+        hint = "add WantedBy=multi-user.target to [Install], a timer or socket, or Wants= in another unit"
         yield Remark(node.item.sources[0], 0, message, hint)
 
 
@@ -135,7 +103,7 @@ def _starts(node: Node) -> Iterator[str]:
 def _hooks(unit: tuple[Layer, ...]) -> Iterator[str]:
     for section, key in (("Unit", "OnFailure"), ("Unit", "OnSuccess"), ("Install", "Also")):
         for line in values(unit, section, key):
-            yield from line.value.split()
+            yield from split(line.value, reading(section, key) or "text").words
 
 
 def _unused_config(subject: Subject) -> Iterator[Remark]:
@@ -146,7 +114,8 @@ def _unused_config(subject: Subject) -> Iterator[Remark]:
             source = item.sources[0]
             if _service(source) in services:  # a service without units of its own configures the system
                 message = f"no unit names /{item.object.name} or a directory above it"
-                yield Remark(source, 0, message, "name it in a unit, so that a change restarts the unit, or remove it")
+                hint = f"name it in a unit (X-Reads=/{item.object.name} in [Unit] will do), or remove it"
+                yield Remark(source, 0, f"{message}: a change of it restarts nothing", hint)
 
 
 def _service(source: str) -> str:
@@ -157,11 +126,19 @@ def _service(source: str) -> str:
 
 LINTS: tuple[Lint, ...] = (
     Lint(
+        "AutoUpdate",
+        "warning",
+        "A container or kube unit is replaced by `podman auto-update` when its registry has another image. The program "
+        "changes without a commit, and the repository does not say what runs.",
+        updated_behind,
+    ),
+    Lint(
         "ImageWithoutDigest",
         "warning",
-        "The image of a container has the tag `latest` or none. Every pull may bring another program, two hosts on one "
-        "revision may run different ones, and going back to an older revision does not bring the older program back.",
-        _floating_images,
+        "An image has the tag `latest` or none, or no digest where `host.yaml` says `images: digest`. Every pull may bring "
+        "another program, two hosts on one revision may run different ones, and going back to an older revision does not "
+        "bring the older program back.",
+        floating_images,
     ),
     Lint(
         "MisplacedRequiresMountsFor",
@@ -180,9 +157,30 @@ LINTS: tuple[Lint, ...] = (
     Lint(
         "NothingStarts",
         "warning",
-        "A unit has no `[Install]` section, no other unit of the host wants or requires it, and no timer or socket "
-        "activates it. It is installed and stays down.",
+        "A unit has no `WantedBy=` or the like in `[Install]`, no other unit of the host wants or requires it, and no "
+        "timer, socket or path activates it. It is installed and stays down.",
         _nothing_starts,
+    ),
+    Lint(
+        "RefusedBySystemd",
+        "warning",
+        "systemd would not load the unit: a service without `ExecStart=` or with several, `Restart=always` with "
+        "`Type=oneshot`, a timer without a time, a socket or path without anything to wait for. The unit never starts.",
+        refused_units,
+    ),
+    Lint(
+        "UnknownInstallTarget",
+        "warning",
+        "`WantedBy=`, `RequiredBy=` or `UpheldBy=` names no unit, or almost the name of a target that systemd has. "
+        "systemd refuses to enable the unit, or enables it for a name that is never started: it stays down after a boot.",
+        install_targets,
+    ),
+    Lint(
+        "UnknownSection",
+        "warning",
+        "A unit or drop-in has settings in a section that nobody reads. systemd and Podman ignore all of them with a "
+        "line in the journal.",
+        unknown_sections,
     ),
     Lint(
         "UnusedConfig",

@@ -1,212 +1,231 @@
-"""Reads `host.yaml` and `service.yaml` into checked values, with the line of whatever is wrong.
+"""What the manifests of a host and of a service may say, and what they mean.
 
-YAML is read as events only and composed here: anchors, aliases, tags, merge keys, repeated keys and deep nesting are
-refused while they stream by, and a scalar is always the text that stands in the file. So nothing can expand, no type is
-guessed (`no`, `010` and `1:30` stay what they look like), and no object is ever built from a tag.
+`KEYS` is the one table of their keys. A manifest is `host.yaml` or `host.toml`, `service.yaml` or `service.toml`, never both;
+the two forms are read into the same nodes, so one schema serves them and a finding always names the file that is there.
 """
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
-from core_ops.reconcile.model import Finding, Value
+from core_ops.reconcile.filerules import FileRule, file_rules
+from core_ops.reconcile.model import Finding, TreeFile, Value
+from core_ops.reconcile.nodes import List, Map, Node, Refused, Scalar
+from core_ops.reconcile.tomlnodes import toml_node
+from core_ops.reconcile.yamlnodes import yaml_node
 
-if TYPE_CHECKING:
-    import yaml
+HOST_MANIFESTS = ("host.yaml", "host.toml")
+SERVICE_MANIFESTS = ("service.yaml", "service.toml")
 
-SIZE_LIMIT_BYTES = 256 * 1024
-DEPTH_LIMIT = 32
+
+class Key(Value, frozen=True):
+    """One key that a manifest may hold: in which of them, what its value looks like, and what it means in a sentence."""
+
+    manifest: Literal["host", "service"]
+    name: str
+    value: str
+    text: str
+    required: bool = False
+
+
+KEYS: tuple[Key, ...] = (
+    Key("host", "host", "text", "The name of the directory, so that a copied folder is noticed.", required=True),
+    Key("host", "services", "list of names", "What is deployed to this host; `[]` deploys nothing.", required=True),
+    Key(
+        "host",
+        "images",
+        "digest, tag or any",
+        "What `core-ops check` asks of images: `tag` (the default) warns of `latest` and of no tag, `digest` makes an error of "
+        "every image without a digest, `any` asks nothing.",
+    ),
+    Key(
+        "service", "config-root", "path", "Where its config files go, relative to /etc; the service's name by default."
+    ),
+    Key("service", "exclusive", "true or false", "Whether files in the config root that nobody declared are removed."),
+    Key("service", "files", "mapping", "Mode and owner of config files, by their path below config/."),
+    Key(
+        "service", "files.<path>.mode", "octal", "The file's mode; 0644, or 0755 where git says executable, by default."
+    ),
+    Key("service", "files.<path>.owner", "name or number", "The user it belongs to; root by default."),
+    Key("service", "files.<path>.group", "name or number", "The group it belongs to; root by default."),
+)
+
+
+def meanings(manifest: Literal["host", "service"]) -> Iterator[tuple[str, str]]:
+    """Yield each key of a manifest with what it means, for documents."""
+    for key in KEYS:
+        if key.manifest == manifest:
+            yield key.name, f"Required. {key.text}" if key.required else key.text
+
+
+_TRUTH = ("true", "false")
+_WORD, _QUOTED = re.compile(r"[\w.-]+"), r'"\g<0>"'  # how TOML writes a text
+
+IMAGES = ("digest", "tag", "any")
 
 
 class HostManifest(Value, frozen=True):
-    """What `host.yaml` says: the host's name and the services selected for it, in file order, with their lines."""
+    """What a host's manifest says: its name and the services selected for it, in file order, with their lines.
+
+    `images` is what a check asks of images: a digest, a tag, or nothing.
+    """
 
     host: str
     services: tuple[tuple[str, int], ...]
+    path: str = ""
+    images: str = "tag"
 
 
 class ServiceManifest(Value, frozen=True):
-    """What `service.yaml` says; `config_root` is relative to the host's configuration directory."""
+    """What a service's manifest says; `config_root` is relative to the host's configuration directory.
+
+    `path` is its repository path, empty when there is none; a line is 0 where it says nothing.
+    """
 
     config_root: str
     config_root_line: int = 0
+    exclusive: bool = False
+    exclusive_line: int = 0
+    files: tuple[FileRule, ...] = ()
+    path: str = ""
 
 
-class _Scalar(Value, frozen=True):
-    text: str
-    line: int
+def host_manifest(found: Sequence[TreeFile], directory: str) -> HostManifest | Finding:
+    """Return what a host's only manifest says, or why it has no usable one."""
+    if not found:
+        hint = f"add hosts/{directory}/host.yaml with host: {directory} and services: [...]"
+        message = f"has no {' or '.join(HOST_MANIFESTS)}"
+        return Finding(f"hosts/{directory}", 0, "HostManifestParse", message, hint)
+    if len(found) > 1:
+        return Finding(found[-1].path, 0, "HostManifestParse", *_both(found))
+    return read_host_manifest(found[0].content, found[0].path, directory)
 
 
-class _List(Value, frozen=True):
-    nodes: tuple["_Node", ...]
-    line: int
+def service_manifest(found: Sequence[TreeFile], service: str) -> ServiceManifest | Finding:
+    """Return what a service's only manifest says, the defaults when it has none, or why it can't be used."""
+    if not found:
+        return ServiceManifest(service)
+    if len(found) > 1:
+        return Finding(found[-1].path, 0, "ServiceManifestParse", *_both(found))
+    return read_service_manifest(found[0].content, found[0].path, service)
 
 
-class _Map(Value, frozen=True):
-    pairs: tuple[tuple[_Scalar, "_Node"], ...]
-    line: int
-
-
-_Node = _Scalar | _List | _Map
-
-
-class _Refused(Exception):  # noqa: N818 - it never leaves this module
-    def __init__(self, line: int, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.line, self.message, self.hint = line, message, hint
+def _both(found: Sequence[TreeFile]) -> tuple[str, str]:
+    names = [file.path.rpartition("/")[2] for file in found]
+    return f"stands beside {names[0]}: which of them counts?", f"remove {' or '.join(names)}"
 
 
 def read_host_manifest(content: bytes, path: str, directory: str) -> HostManifest | Finding:
-    """Return what a `host.yaml` says, or the first reason why it cannot be used.
+    """Return what a host's manifest says, or the first reason why it cannot be used.
 
     Args:
         content: the file's bytes.
-        path: its repository path, for the finding.
-        directory: name of the directory it stands in; `host:` must repeat it, so that a copied folder is noticed.
+        path: its repository path, for the finding; one that ends in `.toml` is TOML.
+        directory: name of the directory it stands in; `host` must repeat it, so that a copied folder is noticed.
     """
     try:
-        root = _mapping(content, ("host", "services"), "host.yaml")
-        host = _text_of(root, "host")
-        _same_name(host, directory)
-        return HostManifest(host.text, _names(root))
-    except _Refused as refused:
-        return Finding(path, refused.line, "HostManifestParse", refused.message, refused.hint)
-
-
-def read_service_manifest(content: bytes, path: str, service: str) -> ServiceManifest | Finding:
-    """Return what a `service.yaml` says, or the first reason why it cannot be used."""
-    try:
-        root = _mapping(content, ("config-root",), "service.yaml")
-        for key, _ in root.pairs:
-            value = _text_of(root, key.text)
-            return ServiceManifest(value.text, value.line)
-        return ServiceManifest(service)
-    except _Refused as refused:
-        code = "UnknownServiceManifestKey" if refused.message.startswith("unknown key") else "ServiceManifestParse"
+        reading = _Reading(content, path, "host")
+        return HostManifest(_host(reading, directory), _names(reading), path, _images(reading))
+    except Refused as refused:
+        code = refused.code or "HostManifestParse"
         return Finding(path, refused.line, code, refused.message, refused.hint)
 
 
-def _same_name(host: _Scalar, directory: str) -> None:
+def read_service_manifest(content: bytes, path: str, service: str) -> ServiceManifest | Finding:
+    """Return what a service's manifest says, or the first reason why it cannot be used."""
+    try:
+        reading = _Reading(content, path, "service")
+        root, exclusive = Scalar(service, 0), _exclusive(reading)
+        if reading.value("config-root"):
+            root = reading.text("config-root", service)
+        rules = file_rules(reading.value("files"))
+        return ServiceManifest(root.text, root.line, exclusive.text == "true", exclusive.line, rules, path)
+    except Refused as refused:
+        code = refused.code or "ServiceManifestParse"
+        return Finding(path, refused.line, code, refused.message, refused.hint)
+
+
+class _Reading:
+    """One manifest's mapping, and how things are written in its form."""
+
+    def __init__(self, content: bytes, path: str, manifest: Literal["host", "service"]) -> None:
+        self._toml = path.endswith(".toml")
+        name = path.rpartition("/")[2]
+        node: Node = toml_node(content) if self._toml else yaml_node(content)
+        allowed = [key.name for key in KEYS if key.manifest == manifest and "." not in key.name]
+        hint = f"{name} may hold {', '.join(allowed)}"
+        if not isinstance(node, Map):
+            raise Refused(node.line, f"{name} is not a mapping of keys to values", hint)
+        for key, _ in node.pairs:
+            if key.text not in allowed:
+                code = "UnknownServiceManifestKey" if manifest == "service" else ""
+                raise Refused(key.line, f"unknown key “{key.text}”", hint, code=code)
+        self._root = node
+
+    def written(self, key: str, value: str) -> str:
+        """Return how a key and a value, which is given as in YAML, are written here."""
+        if not self._toml:
+            return f"{key}: {value}"
+        return f"{key} = {value if value in _TRUTH else _WORD.sub(_QUOTED, value)}"
+
+    def value(self, key: str) -> Node | None:
+        """Return what a key says."""
+        return self._root.value(key)
+
+    def required(self, key: str, example: str) -> Node:
+        """Return what a key says that has to be there."""
+        node = self.value(key)
+        if node is None:
+            raise Refused(self._root.line, f"has no {key}", f"add {self.written(key, example)}")
+        return node
+
+    def text(self, key: str, example: str) -> Scalar:
+        """Return the text that a key says."""
+        node = self.required(key, example)
+        if not isinstance(node, Scalar) or not node.text:
+            raise Refused(node.line, f"{key} is not a text", f"write {self.written(key, example)}")
+        return node
+
+
+def _host(reading: _Reading, directory: str) -> str:
+    host = reading.text("host", directory)
     if host.text != directory:
-        message = f"host: says “{host.text}” but stands in hosts/{directory}"
-        raise _Refused(host.line, message, f"write host: {directory}")
+        message = f"host says “{host.text}” but stands in hosts/{directory}"
+        raise Refused(host.line, message, f"write {reading.written('host', directory)}")
+    return host.text
 
 
-def _names(root: _Map) -> tuple[tuple[str, int], ...]:
-    node = {k.text: v for k, v in root.pairs}.get("services")
-    if node is None:
-        raise _Refused(root.line, "has no services:", "write services: [] to deploy nothing to this host")
-    if not isinstance(node, _List):
-        raise _Refused(node.line, "services: is not a list", "write services: [name, name]")
+def _exclusive(reading: _Reading) -> Scalar:
+    if reading.value("exclusive") is None:
+        return Scalar("false", 0)
+    said = reading.text("exclusive", "true")
+    if said.text not in _TRUTH:
+        hint = f"write {reading.written('exclusive', 'true')} or leave it out"
+        raise Refused(said.line, f"exclusive is neither true nor false, but “{said.text}”", hint)
+    return said
+
+
+def _names(reading: _Reading) -> tuple[tuple[str, int], ...]:
+    node = reading.required("services", "[]")
+    if not isinstance(node, List):
+        hint = f"write {reading.written('services', '[name, name]')}"
+        raise Refused(node.line, "services is not a list", hint)
     names: dict[str, int] = {}
     for entry in node.nodes:
-        if not isinstance(entry, _Scalar) or not entry.text:
-            raise _Refused(
-                entry.line, "services: holds something that is not a name", "write one service name per entry"
-            )
+        if not isinstance(entry, Scalar) or not entry.text:
+            message = "services holds something that is not a name"
+            raise Refused(entry.line, message, "write one service name per entry")
         if entry.text in names:
-            raise _Refused(entry.line, f"services: names “{entry.text}” twice", "remove one of them")
+            raise Refused(entry.line, f"services names “{entry.text}” twice", "remove one of them")
         names[entry.text] = entry.line
     return tuple(names.items())
 
 
-def _text_of(root: _Map, key: str) -> _Scalar:
-    for name, value in root.pairs:
-        if name.text == key:
-            if not isinstance(value, _Scalar) or not value.text:
-                raise _Refused(value.line, f"{key}: is not a text", f"write {key}: <name>")
-            return value
-    raise _Refused(root.line, f"has no {key}:", f"add {key}: <name>")
-
-
-def _mapping(content: bytes, allowed: tuple[str, ...], what: str) -> _Map:
-    node = _compose(content)
-    if not isinstance(node, _Map):
-        raise _Refused(node.line, f"{what} is not a mapping of keys to values", f"it may hold {', '.join(allowed)}")
-    for key, _ in node.pairs:
-        if key.text not in allowed:
-            raise _Refused(key.line, f"unknown key “{key.text}”", f"{what} may hold {', '.join(allowed)}")
-    return node
-
-
-def _compose(content: bytes) -> _Node:
-    import yaml  # noqa: PLC0415 - 13 ms that only a run which reads manifests may pay
-
-    if len(content) > SIZE_LIMIT_BYTES:
-        raise _Refused(0, f"larger than {SIZE_LIMIT_BYTES} bytes", "a manifest this large is a mistake")
-    try:
-        composer = _Composer()
-        for event in yaml.parse(content.decode("utf-8"), yaml.SafeLoader):
-            composer.take(event)
-        return composer.finish()
-    except UnicodeDecodeError as error:
-        raise _Refused(content.count(b"\n", 0, error.start) + 1, "is not UTF-8", "save it as UTF-8") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise _Refused(line, f"is not YAML: {error.problem}", "mend the syntax at this line") from error
-    except yaml.YAMLError as error:
-        raise _Refused(0, f"is not YAML: {str(error).splitlines()[0]}", "mend the syntax") from error
-
-
-class _Composer:
-    """Builds nodes from YAML events with a stack of its own, so that no input can exhaust Python's."""
-
-    def __init__(self) -> None:
-        self._open: list[tuple[int, list[_Node]]] = []
-        self._root: _Node | None = None
-
-    def take(self, event: "yaml.Event") -> None:
-        import yaml  # noqa: PLC0415 - see _compose
-
-        line = event.start_mark.line + 1 if event.start_mark else 0
-        self._check(event, line)
-        match event:
-            case yaml.ScalarEvent():
-                self._done(_Scalar(event.value, line))
-            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
-                self._open.append((line, []))
-            case yaml.MappingEndEvent():
-                start, nodes = self._open.pop()
-                self._done(_pairs(nodes, start))
-            case yaml.SequenceEndEvent():
-                start, nodes = self._open.pop()
-                self._done(_List(tuple(nodes), start))
-            case _:
-                pass  # where the stream and its documents begin and end says nothing
-
-    def _done(self, node: _Node) -> None:
-        if self._open:
-            self._open[-1][1].append(node)
-        else:
-            self._root = node
-
-    def finish(self) -> _Node:
-        if self._root is None:
-            raise _Refused(0, "is empty", "fill it in or remove it")
-        return self._root
-
-    def _check(self, event: "yaml.Event", line: int) -> None:
-        import yaml  # noqa: PLC0415 - see _compose
-
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise _Refused(line, "uses an anchor or alias", "write the value out")
-        tag: object = getattr(event, "tag", None)
-        if tag:
-            raise _Refused(line, f"uses the tag {tag}", "write a plain value")
-        if len(self._open) > DEPTH_LIMIT:
-            raise _Refused(line, f"is nested deeper than {DEPTH_LIMIT}", "flatten it")
-        if isinstance(event, yaml.DocumentStartEvent) and self._root is not None:
-            raise _Refused(line, "holds a second document", "remove the --- line")
-
-
-def _pairs(nodes: list[_Node], line: int) -> _Map:
-    pairs: list[tuple[_Scalar, _Node]] = []
-    seen: set[str] = set()
-    for key, value in zip(nodes[::2], nodes[1::2], strict=True):
-        if not isinstance(key, _Scalar):
-            raise _Refused(key.line, "uses a list or mapping as a key", "use a plain name")
-        if key.text == "<<":
-            raise _Refused(key.line, "uses a merge key", "write the keys out")
-        if key.text in seen:
-            raise _Refused(key.line, f"says “{key.text}” twice", "remove one of them")
-        seen.add(key.text)
-        pairs.append((key, value))
-    return _Map(tuple(pairs), line)
+def _images(reading: _Reading) -> str:
+    if reading.value("images") is None:
+        return "tag"
+    said = reading.text("images", "digest")
+    if said.text not in IMAGES:
+        hint = f"write {reading.written('images', 'digest')}, another of them, or leave it out"
+        raise Refused(said.line, f"images is none of {', '.join(IMAGES)}, but “{said.text}”", hint)
+    return said.text

@@ -93,7 +93,7 @@ class Source(Value, frozen=True):
 # --- desired state --------------------------------------------------------------------------------------------------
 
 QuadletType = Literal["container", "volume", "network", "pod", "kube", "image", "build"]
-NativeType = Literal["service", "timer", "socket", "target", "path", "slice"]
+NativeType = Literal["service", "timer", "socket", "target", "path", "slice", "mount", "automount"]
 ResourceType = Literal[QuadletType, NativeType, "dropin", "config"]
 
 QUADLET_TYPES: frozenset[str] = frozenset(get_args(QuadletType))
@@ -116,7 +116,8 @@ class Item(Value, frozen=True):
     """One object as it should be on the host: exactly one file, and the systemd unit it is for.
 
     `path` is absolute. `unit` is the runtime unit (`web.service` for `web.container`), or empty for a config file; a
-    drop-in carries the unit of its base. `sources` are the repository paths it came from.
+    drop-in carries the unit of its base. `sources` are the repository paths it came from. `owner` and `group` are names or
+    decimal numbers; empty means the agent's own.
     """
 
     object: Obj
@@ -125,6 +126,8 @@ class Item(Value, frozen=True):
     mode: int
     unit: str
     sources: tuple[str, ...]
+    owner: str = ""
+    group: str = ""
 
 
 class Directories(Value, frozen=True):
@@ -142,7 +145,8 @@ class Directories(Value, frozen=True):
 class Desired(Value, frozen=True):
     """Everything one host should have, sorted by object; the same tree always gives the same bytes.
 
-    `rules` is the version of the rendering rules: a program with other rules renders the same revision again.
+    `rules` is the version of the rendering rules: a program with other rules renders the same revision again. `exclusive`
+    are the directories that hold nothing but declared files, as absolute paths.
     """
 
     source: Source
@@ -150,6 +154,7 @@ class Desired(Value, frozen=True):
     directories: Directories
     rules: int
     items: tuple[Item, ...]
+    exclusive: tuple[str, ...] = ()
 
 
 # --- what the host has ----------------------------------------------------------------------------------------------
@@ -158,16 +163,48 @@ FileKind = Literal["file", "absent", "other"]
 
 
 class FileState(Value, frozen=True):
-    """What stands at a path. `other` is anything that is not a regular file: it is never replaced.
-
-    `foreign_owner` means that the file belongs to another user or group than the one this agent writes as.
-    """
+    """What stands at a path. `other` is anything that is not a regular file: it is never replaced."""
 
     path: str
     kind: FileKind
     content: bytes = b""
     mode: int = 0
-    foreign_owner: bool = False
+    uid: int = 0
+    gid: int = 0
+
+
+class Account(Value, frozen=True, order=True):
+    """A user or group of the host."""
+
+    name: str
+    number: int
+
+
+class Accounts(Value, frozen=True):
+    """Who is who on the host: the ids that the agent writes as, and the users and groups that files name or belong to.
+
+    A name that a file asks for and that is not among them does not exist there.
+    """
+
+    uid: int = 0
+    gid: int = 0
+    users: tuple[Account, ...] = ()
+    groups: tuple[Account, ...] = ()
+
+
+class RootEntry(Value, frozen=True, order=True):
+    """Something below an exclusive root. `directory` is one without entries; `special` is never removed."""
+
+    path: str
+    kind: Literal["file", "directory", "special"]
+
+
+class RootState(Value, frozen=True):
+    """What stands below an exclusive root, sorted; `problem` says why it can't be told."""
+
+    path: str
+    entries: tuple[RootEntry, ...] = ()
+    problem: str = ""
 
 
 class UnitState(Value, frozen=True):
@@ -194,11 +231,32 @@ class UnitState(Value, frozen=True):
         return not self.has_job and self.active not in {"activating", "deactivating", "reloading"}
 
 
+MountPointKind = Literal["unseen", "absent", "directory", "file", "link", "other"]
+
+
+class MountPoint(Value, frozen=True):
+    """What stands where something is mounted, or should be.
+
+    `mounted` says whether a file system is there, the trigger of an automount aside. `kind` is that of the path itself, or of
+    the first thing on the way to it that is no directory, which `at` names then. It is `unseen` where something is mounted, and
+    where a look could hang or mount something. `empty` says that a directory holds nothing.
+    """
+
+    path: str
+    kind: MountPointKind = "unseen"
+    mounted: bool = False
+    at: str = ""
+    empty: bool = True
+
+
 class Observed(Value, frozen=True):
     """One look at the host, at the paths and units that desired or owned state names."""
 
     files: tuple[FileState, ...]
     units: tuple[UnitState, ...]
+    accounts: Accounts = Accounts()
+    roots: tuple[RootState, ...] = ()
+    mounts: tuple[MountPoint, ...] = ()
 
 
 class Started(Value, frozen=True, order=True):
@@ -226,12 +284,14 @@ class Owned(Value, frozen=True, order=True):
 class LastApplied(Value, frozen=True):
     """What this agent has put on the host, and what it started units from.
 
-    `desired` is the last state that was verified; `owned` also holds what an interrupted run may have written.
+    `desired` is the last state that was verified; `owned` also holds what an interrupted run may have written. `examined` is
+    the seal of the state that passed the preflight last.
     """
 
     desired: Desired | None = None
     owned: tuple[Owned, ...] = ()
     started: tuple[Started, ...] = ()
+    examined: str = ""
 
 
 # --- plan ---------------------------------------------------------------------------------------------------------
@@ -291,6 +351,8 @@ class WriteFile(Value, frozen=True, tag="write"):
     content: bytes
     mode: int
     expected: FileState
+    owner: str = ""
+    group: str = ""
 
 
 class RemoveFile(Value, frozen=True, tag="remove"):
@@ -298,6 +360,15 @@ class RemoveFile(Value, frozen=True, tag="remove"):
 
     object: Obj
     path: str
+
+
+class RemoveUndeclared(Value, frozen=True, tag="clean"):
+    """Take away a file, a link or an empty directory that nobody declared in an exclusive root, which itself stays."""
+
+    object: Obj
+    path: str
+    kind: Literal["file", "directory"]
+    root: str
 
 
 class ReloadManager(Value, frozen=True, tag="reload"):
@@ -322,7 +393,7 @@ class SetEnablement(Value, frozen=True, tag="enablement"):
     object: Obj
 
 
-Effect = WriteFile | RemoveFile | ReloadManager | UnitJob | SetEnablement
+Effect = WriteFile | RemoveFile | RemoveUndeclared | ReloadManager | UnitJob | SetEnablement
 
 
 class Plan(Value, frozen=True):

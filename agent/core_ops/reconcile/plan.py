@@ -7,6 +7,7 @@ reloaded and restarted even when all files are right, and what is owned but not 
 
 from collections.abc import Iterator
 
+from core_ops.reconcile import exclusive, ownership
 from core_ops.reconcile.compare import ENABLED, UP, Comparison, FileChange, UnitChange, compare, converged
 from core_ops.reconcile.diffs import file_diff
 from core_ops.reconcile.effects import effects
@@ -24,14 +25,19 @@ from core_ops.reconcile.model import (
     Started,
     UnitState,
 )
+from core_ops.reconcile.mountpoints import with_mount_points
 
 
 def plan(desired: Desired, last: LastApplied, observed: Observed) -> Plan:
     """Return what has to be done so that a host becomes what it should be, and why."""
     graph = build(desired)
     before = build(last.desired) if last.desired and last.desired != desired else None
-    found = compare(desired, graph, before, last, observed)
-    entries = (*_ordered(_entries(desired, graph, found), graph), *_removals(found))
+    found = with_mount_points(compare(desired, graph, before, last, observed), graph, last, observed)
+    entries = (
+        *_ordered(_entries(desired, graph, found), graph),
+        *_removals(found),
+        *exclusive.entries(found.undeclared),
+    )
     blocked = any(e.action == "blocked" for e in entries)
     owned_after = tuple(sorted(Owned(i.path, i.object, i.unit) for i in desired.items))
     return Plan(
@@ -68,6 +74,8 @@ def _entries(desired: Desired, graph: Graph, found: Comparison) -> Iterator[Entr
         unit = found.units.get(item.unit) if item.object.resource_type != "dropin" else None
         if change.kind == "blocked":
             yield _blocked(change)
+        elif unit is not None and unit.obstacle:
+            yield Entry(item.object, "blocked", (Cause("blocked_prerequisite", unit.obstacle),))
         elif change.kind == "write":
             yield _written(change, unit, graph)
         elif unit is not None and (unit.acts or unit.left):
@@ -95,7 +103,7 @@ def _written(change: FileChange, unit: UnitChange | None, graph: Graph) -> Entry
         diff_kind=diff.kind,
         diff_details=diff.details,
         steps=_steps(unit) if unit else (),
-        notes=_notes(unit, graph),
+        notes=(*_notes(unit, graph), *ownership.unknown(change.item, change.accounts)),
         needs=_needs(unit.node, graph) if unit else (),
     )
 
@@ -108,11 +116,13 @@ def _file_cause(change: FileChange) -> Cause:
         return Cause("drift", "was removed on the host")
     if change.seen.content != change.item.content:
         return Cause("drift", "was changed on the host")
-    return Cause("drift", f"was given another mode or owner on the host (mode {change.seen.mode:04o})")
+    whose = ownership.owner_words(change.seen, change.accounts)
+    return Cause("drift", f"was given another mode or owner on the host (mode {change.seen.mode:04o}, owner {whose})")
 
 
 def _acted(unit: UnitChange, found: Comparison, graph: Graph) -> Entry:
     causes = (*_input_causes(unit.node, found, graph), *_gone_causes(unit.node, found))
+    causes = (*causes, *exclusive.causes(unit.node, found.undeclared))
     if not causes and unit.stale:
         causes = (_stale_cause(unit),)
     if not causes and unit.stop:
@@ -172,13 +182,16 @@ def _steps(unit: UnitChange) -> tuple[str, ...]:
 
 
 def _notes(unit: UnitChange | None, graph: Graph) -> tuple[str, ...]:
-    if unit is None or unit.node.wanted or unit.node.template:
+    if unit is None:
         return ()
+    own = (unit.note,) if unit.note else ()
+    if unit.node.wanted or unit.node.template:
+        return own
     name = unit.node.unit
     activators = [n.unit for n in graph.nodes.values() if name in n.relations.activates]
     if activators:
-        return (f"{' and '.join(activators)} starts it when it is time",)
-    return (f"nothing starts {name}: it has no [Install] section",)
+        return (*own, f"{' and '.join(activators)} starts it when it is time")
+    return (*own, f"nothing starts {name}: it has no [Install] section")
 
 
 def _requires(node: Node, graph: Graph) -> tuple[Obj, ...]:

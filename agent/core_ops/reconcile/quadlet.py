@@ -5,17 +5,21 @@ there, so that an author gets the same answer on a laptop as the host will.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import astuple
 
+from core_ops.reconcile.escape import where
 from core_ops.reconcile.kinds import KINDS, UnitName
 from core_ops.reconcile.model import Value
+from core_ops.reconcile.mountneeds import mount_needs
+from core_ops.reconcile.quoting import SPECIAL, split, unquoted
 from core_ops.reconcile.references import needed, pod_of
 from core_ops.reconcile.unitfile import UnitText
 
 _STRONG = ("Requires", "BindsTo", "PartOf", "Requisite")
-_SEPARATORS = re.compile(r"""[\s:,="']+""")
+_SEPARATORS = tuple(map(re.compile, (r"\s+", "[:,=]", r"""[\s:,="']+""", r"""[\s:,="'`;&|<>()]+""")))
+_NOTHING = re.compile(r"/(?:\.?/)*(?:\.$)?")  # `//` and `/./` are `/`
 _TRUE = frozenset({"1", "yes", "true", "on"})
 _EXEC_PREFIXES = "-+!@|"  # systemd.service(5), special executable prefixes; EnvironmentFile= knows `-` too
 
@@ -37,28 +41,31 @@ class Relations(Value, frozen=True):
 class Peers(Value, frozen=True):
     """What a unit has to know of the other files of its host.
 
-    `units` maps a unit file's name to its runtime unit, `members` a pod's file name to the units it starts with itself.
+    `units` maps a unit file's name to its runtime unit, `members` a pod's file name to the units it starts with itself,
+    `mounts` a path to the unit that mounts it.
     """
 
     units: dict[str, str]
     members: dict[str, tuple[str, ...]]
+    mounts: dict[str, str]
 
 
 def peers(files: Iterable[tuple[UnitName, UnitText, str]]) -> Peers:
     """Return what the given files (name, text with drop-ins, runtime unit) are to each other."""
     units: dict[str, str] = {}
-    members: dict[str, tuple[str, ...]] = {}
+    members: dict[str, list[str]] = {}
     for name, text, unit in sorted(files, key=lambda f: f[0].file_name):
         units[name.file_name] = unit
         pod = pod_of(name, text)
         if pod and _starts_with_pod(text):
-            members[pod.file_name] = (*members.get(pod.file_name, ()), unit)
-    return Peers(units, members)
+            members.setdefault(pod.file_name, []).append(unit)
+    started = {pod: tuple(found) for pod, found in members.items()}
+    return Peers(units, started, {where(unit): unit for name, unit in units.items() if name.endswith(".mount")})
 
 
 def _starts_with_pod(text: UnitText) -> bool:
     said = [a.value for a in text.assignments if (a.section, a.key) == ("Container", "StartWithPod")]
-    return not said or said[-1].lower() in _TRUE
+    return not said or unquoted(said[-1]).lower() in _TRUE
 
 
 def runtime_unit(name: UnitName, text: UnitText) -> str:
@@ -71,7 +78,7 @@ def runtime_unit(name: UnitName, text: UnitText) -> str:
     kind = KINDS[name.suffix]
     if kind.form == "systemd":
         return name.file_name
-    given = text.last(kind.section, "ServiceName")
+    given = unquoted(text.last(kind.section, "ServiceName"))
     if given:
         return f"{given}.service"
     return f"{name.stem}{kind.unit_suffix}"
@@ -80,7 +87,8 @@ def runtime_unit(name: UnitName, text: UnitText) -> str:
 def relations(name: UnitName, text: UnitText, unit: str, known: Peers) -> Relations:
     """Return how this unit relates to others, with every name turned into the unit systemd knows.
 
-    A container is bound to its pod, which starts before it and starts it too. Quadlet files named in a Quadlet file's [Unit]
+    A container is bound to its pod, which starts before it and starts it too. A unit is bound to the mounts of the paths it
+    needs. Quadlet files named in a Quadlet file's [Unit]
     mean their units, as in Podman after 5.4; before that systemd ignored them, and reading them costs a restart too many.
 
     Args:
@@ -100,11 +108,12 @@ def relations(name: UnitName, text: UnitText, unit: str, known: Peers) -> Relati
     holds = tuple(known.units.get(r.file_name, r.file_name) for r in used)
     members = known.members.get(name.file_name, ())
     activates = tuple(u for u in _activates(name, text) if u != unit)
+    mounts = mount_needs(name, text, known.mounts)
     relation = Relations(
-        after=holds + named("After"),
+        after=(*holds, *named("After"), *mounts.strong, *mounts.wants),
         before=(*members, *named("Before"), *activates),  # systemd.timer(5), .socket(5), .path(5): implicit Before=
-        strong=holds + named(*_STRONG),
-        wants=(*members, *holds, *named("Wants", "Requires", "BindsTo", "Upholds")),
+        strong=(*holds, *named(*_STRONG), *mounts.strong),
+        wants=(*members, *holds, *named("Wants", "Requires", "BindsTo", "Upholds"), *mounts.strong, *mounts.wants),
         activates=activates,
     )
     return Relations(*(_others(unit, names) for names in astuple(relation)))
@@ -120,6 +129,8 @@ def _activates(name: UnitName, text: UnitText) -> tuple[str, ...]:
             return (text.last("Socket", "Service") or f"{name.stem}.service",)
         case "path":
             return (text.last("Path", "Unit") or f"{name.stem}.service",)
+        case "automount":
+            return (f"{name.stem}.mount",)
         case _:
             return ()
 
@@ -128,14 +139,32 @@ def host_paths(text: UnitText) -> tuple[str, ...]:
     """Return every absolute path that the unit's text names, in the host's sense: `%E` stands for `/etc`.
 
     A unit uses a config file when it names the file or a directory above it (`Volume=`, `EnvironmentFile=`, `ExecStart=`,
-    `LoadCredential=` ...); reading all values alike misses no setting that a later systemd adds.
+    `LoadCredential=` ...); reading all values alike misses no setting that a later systemd adds. A path may be quoted or
+    escaped, stand inside a quoted command, or be one part of a word: all readings are taken, since a path too many costs
+    a restart and one too few leaves a unit on what it no longer has.
     """
-    words = (word.lstrip(_EXEC_PREFIXES) for a in text.assignments for word in _SEPARATORS.split(a.value))
-    return _unique(tuple(path for path in map(_expanded, words) if path.startswith("/")))
+    values = {a.value: None for a in text.assignments if "/" in a.value or "\\" in a.value}
+    words = (word for value in values for word in _parts(value))
+    own = (f"%E/{word}" for word in text.words("Service", "ConfigurationDirectory"))  # systemd.exec(5): below /etc
+    paths = (_expanded(word.lstrip(_EXEC_PREFIXES)) for word in (*words, *own))
+    return tuple(dict.fromkeys(path for path in paths if path != ""))
+
+
+def _parts(value: str) -> Iterator[str]:
+    """Yield everything in a value that may be a path."""
+    words = split(value, "command").words if SPECIAL.search(value) else ()
+    yield from words
+    for text in (value, *words):
+        for separators in _SEPARATORS:
+            yield from separators.split(text)
 
 
 def _expanded(word: str) -> str:
-    return (f"/etc{word[2:]}" if word.startswith("%E/") else word).rstrip("/")
+    """Return an absolute path as systemd simplifies it; nothing for any other word."""
+    path = f"/etc{word[2:]}" if word.startswith("%E/") else word
+    if not path.startswith("/"):
+        return ""
+    return _NOTHING.sub("/", path.replace("%%", "%")).rstrip("/")
 
 
 def _unique(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from core_ops.reconcile.kinds import KINDS, UnitName
 from core_ops.reconcile.model import Finding, Value
+from core_ops.reconcile.quoting import split, unquoted
 from core_ops.reconcile.unitfile import Assignment, UnitText
 
 UNIT_KEYS = (
@@ -37,6 +38,21 @@ _REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
     "kube": (("Yaml",),),
 }
 
+# The same in words, for the documents: files, setting, what it may name.
+REFERENCES: tuple[tuple[str, str, str], ...] = (
+    ("`.container`, `.pod`, `.kube`, `.build`", "`Network=` up to a colon", "`.network`, `.container`"),
+    ("`.container`, `.pod`, `.build`", "`Volume=` up to a colon, if there is one", "`.volume`"),
+    (
+        "`.container`",
+        "the last `source=` or `src=` of each mount of a `Mount=` with `type=` `volume`, `bind`, `glob` or `image`",
+        "`.volume`, `.image`",
+    ),
+    ("`.container`", "the last `Image=`", "`.image`, `.build`"),
+    ("`.volume` with `Driver=image`", "the last `Image=`", "`.image`, `.build`"),
+    ("`.container`", "the last `Pod=`", "`.pod`"),
+    ("any Quadlet file", f"`[Unit]`: {', '.join(f'`{key}=`' for key in UNIT_KEYS)}", "any Quadlet file"),
+)
+
 
 class Reference(Value, frozen=True):
     """A name one unit file uses for another file of the same host, and the line that uses it."""
@@ -49,7 +65,7 @@ class Reference(Value, frozen=True):
 def pod_of(name: UnitName, text: UnitText) -> Reference | None:
     """Return the pod that a container belongs to."""
     last = text.effective("Container", "Pod")[-1:] if name.suffix == "container" else ()
-    return next((Reference(a.value, a.path, a.line) for a in last if a.value.endswith(".pod")), None)
+    return next((Reference(v, a.path, a.line) for a in last if (v := unquoted(a.value)).endswith(".pod")), None)
 
 
 def needed(name: UnitName, text: UnitText) -> tuple[Reference, ...]:
@@ -66,10 +82,10 @@ def needed(name: UnitName, text: UnitText) -> tuple[Reference, ...]:
     if name.suffix in {"container", "pod", "build"}:
         found += _heads((a for a in text.effective(section, "Volume") if ":" in a.value), (".volume",))
     if name.suffix == "container":
-        found += (r for a in text.effective(section, "Mount") if (r := _mounted(a)))
-    if name.suffix == "container" or (name.suffix == "volume" and text.last(section, "Driver") == "image"):
+        found += (r for a in text.effective(section, "Mount") for m in _mounts(a) if (r := _mounted(m, a)))
+    if name.suffix == "container" or (name.suffix == "volume" and unquoted(text.last(section, "Driver")) == "image"):
         images = text.effective(section, "Image")[-1:]
-        found += (Reference(a.value, a.path, a.line) for a in images if a.value.endswith(_IMAGES))
+        found += (Reference(v, a.path, a.line) for a in images if (v := unquoted(a.value)).endswith(_IMAGES))
     return tuple(found)
 
 
@@ -80,24 +96,51 @@ def _heads(lines: Iterable[Assignment], suffixes: tuple[str, ...]) -> Iterator[R
             yield Reference(head, a.path, a.line)
 
 
-def _options(mount: Assignment) -> tuple[tuple[str, str], ...]:
+def _mounts(line: Assignment) -> tuple[str, ...]:
+    """Return the mounts of one line: Podman takes it apart like a command."""
+    return split(line.value, "arguments").words
+
+
+def _options(mount: str) -> tuple[tuple[str, str], ...]:
     try:
-        rows = list(csv.reader([mount.value]))
+        rows = list(csv.reader([mount]))
     except csv.Error:
         rows = []
     return tuple((key, value) for part in (rows[0] if rows else []) for key, _, value in [part.partition("=")])
 
 
-def _mounted(mount: Assignment) -> Reference | None:
+def _source(mount: str) -> str:
+    """Return what a mount takes its content from, or nothing where the generator does not look."""
     options = _options(mount)
     source = next((value for key, value in reversed(options) if key in {"source", "src"}), "")
-    if (
-        dict(options).get("type") not in _MOUNTED
-        or source.startswith(_PATH)
-        or not source.endswith((".volume", ".image"))
-    ):
+    return source if dict(options).get("type") in _MOUNTED else ""
+
+
+def _mounted(mount: str, line: Assignment) -> Reference | None:
+    source = _source(mount)
+    if source.startswith(_PATH) or not source.endswith((".volume", ".image")):
         return None
-    return Reference(source, mount.path, mount.line)
+    return Reference(source, line.path, line.line)
+
+
+def host_sources(name: UnitName, text: UnitText) -> tuple[str, ...]:
+    """Return the absolute paths of the host that the generator writes `RequiresMountsFor=` or `WorkingDirectory=` for.
+
+    Source:
+        Podman 5.4's generator: what begins with a slash in `Volume=` and `Mount=`; the directory of `File=` or `Yaml=` when
+        `SetWorkingDirectory=` says `file` or `yaml`. Paths with a specifier in front are left alone.
+    """
+    section = KINDS[name.suffix].section
+    found: list[str] = []
+    if name.suffix in {"container", "pod", "build"}:
+        heads = (a.value.partition(":") for a in text.effective(section, "Volume"))
+        found += (head for head, colon, _ in heads if colon)
+    if name.suffix == "container":
+        found += (_source(m) for a in text.effective(section, "Mount") for m in _mounts(a))
+    for suffix, key in (("build", "File"), ("kube", "Yaml")):
+        if name.suffix == suffix and text.last(section, "SetWorkingDirectory").lower() == key.lower():
+            found.append(text.last(section, key).rpartition("/")[0])
+    return tuple(path for path in found if path.startswith("/"))
 
 
 def references(name: UnitName, text: UnitText) -> tuple[Reference, ...]:
@@ -109,7 +152,7 @@ def references(name: UnitName, text: UnitText) -> tuple[Reference, ...]:
         Reference(word, a.path, a.line)
         for key in UNIT_KEYS
         for a in text.effective("Unit", key)
-        for word in a.value.split()
+        for word in split(a.value, "names").words
         if word.endswith(_QUADLET_SUFFIXES)
     )
     return (*needed(name, text), *((pod,) if pod else ()), *waited)
@@ -127,25 +170,27 @@ def faults(name: UnitName, text: UnitText, path: str) -> Iterator[Finding]:
     if kind.form != "quadlet":
         return
     required = _REQUIRED.get(name.suffix, ())
-    if name.suffix == "volume" and text.last("Volume", "Driver") == "image":
+    if name.suffix == "volume" and unquoted(text.last("Volume", "Driver")) == "image":
         required = (("Image",),)
     for keys in required:
         if not any(text.last(kind.section, key) for key in keys):
             wanted = "= or ".join(keys)
-            yield _bad(path, 0, f"has no {wanted}= in [{kind.section}]", "podman makes no unit of it: add it")
+            message = f"has no {wanted}= in [{kind.section}], so that podman makes no unit of it"
+            emptied = [(a.path, a.line) for a in text.assignments if a.section == kind.section and a.key in keys]
+            yield _bad(*(emptied[-1] if emptied else (path, 0)), message, f"add {keys[0]}= to [{kind.section}]")
     if name.suffix == "container":
-        yield from _container_faults(text, path)
+        yield from _container_faults(text)
     yield from _common_faults(kind.section, text)
 
 
-def _container_faults(text: UnitText, path: str) -> Iterator[Finding]:
-    if text.last("Container", "Image") and text.last("Container", "Rootfs"):
-        yield _bad(path, 0, "has both Image= and Rootfs=", "keep one of them")
+def _container_faults(text: UnitText) -> Iterator[Finding]:
+    if text.last("Container", "Image") and (roots := text.effective("Container", "Rootfs")):
+        yield _bad(roots[-1].path, roots[-1].line, "has both Image= and Rootfs=", "keep one of them")
     for a in text.effective("Container", "Pod")[-1:]:
-        if not a.value.endswith(".pod"):
+        if not unquoted(a.value).endswith(".pod"):
             yield _bad(a.path, a.line, f"Pod={a.value} is no .pod file", "name the .pod file, with its suffix")
     for a in text.effective("Container", "Mount"):
-        if "type" not in dict(_options(a)):
+        if any("type" not in dict(_options(mount)) for mount in _mounts(a)):
             yield _bad(
                 a.path, a.line, "Mount= has no type=", "add type=volume, bind, image, tmpfs, ramfs, glob or devpts"
             )
@@ -153,7 +198,7 @@ def _container_faults(text: UnitText, path: str) -> Iterator[Finding]:
 
 def _common_faults(section: str, text: UnitText) -> Iterator[Finding]:
     named = [a for a in text.assignments if (a.section, a.key) == (section, "ServiceName")]
-    if named and not named[-1].value:
+    if named and not unquoted(named[-1].value):
         yield _bad(named[-1].path, named[-1].line, "ServiceName= is empty", "name the service, or remove the line")
     for a in text.effective(section, "Network"):
         head, colon, _ = a.value.partition(":")

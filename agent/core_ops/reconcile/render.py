@@ -1,6 +1,6 @@
 """A layout and a host become the host's desired state: every file it should have, layered and addressed.
 
-Only what is selected in `host.yaml` counts. This module puts units in their places; drop-ins are layered in `dropins`,
+Only what the host's manifest selects counts. This module puts units in their places; drop-ins are layered in `dropins`,
 config files placed in `configs`.
 """
 
@@ -13,11 +13,14 @@ from core_ops.reconcile.graph import Graph, build
 from core_ops.reconcile.kinds import KINDS, UnitName, unit_name
 from core_ops.reconcile.layout import HostTree, Layout, ServiceTree, UnitSource
 from core_ops.reconcile.model import Desired, Directories, Finding, Item, Obj, Source, Value
+from core_ops.reconcile.mounts import automounts, unsupported
+from core_ops.reconcile.mounts import faults as mount_faults
 from core_ops.reconcile.quadlet import runtime_unit
 from core_ops.reconcile.references import faults, references
+from core_ops.reconcile.roots import exclusive_roots
 from core_ops.reconcile.unitfile import UnitText, layered, parse
 
-RULES = 2  # raise it when the same tree renders to something else
+RULES = 3  # raise it when the same tree renders to something else
 
 
 class Rendered(Value, frozen=True):
@@ -40,9 +43,11 @@ def resolve(layout: Layout, host: str, source: Source, directories: Directories)
         return _unknown_host(layout, host)
     renderer = _Renderer(layout, tree, directories)
     items = renderer.items()
+    exclusive = renderer.exclusive()
     if renderer.claims.findings:
         return tuple(sorted(renderer.claims.findings))
-    desired = Desired(source, host, directories, RULES, tuple(sorted(items, key=lambda item: item.object)))
+    ordered = tuple(sorted(items, key=lambda item: item.object))
+    desired = Desired(source, host, directories, RULES, ordered, exclusive)
     graph = build(desired)
     return _cycle(graph) or Rendered(desired, graph)
 
@@ -74,7 +79,9 @@ def unit_text(source: UnitSource) -> UnitText | tuple[Finding, ...]:
     section = KINDS[name.suffix].section
     if not section or section in text.sections:
         return text
-    return (Finding(source.path, 0, "BadUnit", f"has no [{section}] section", f"add a [{section}] section"),)
+    near = next((s for s in text.sections if s.lower() == section.lower()), "")
+    hint = f"write [{section}] instead of [{near}]" if near else f"add a [{section}] section"
+    return (Finding(source.path, 0, "BadUnit", f"has no [{section}] section", hint),)
 
 
 class _Parsed(Value, frozen=True):
@@ -92,18 +99,20 @@ class _Renderer:
         self._directories = directories
         self.claims = Claims()
         self._services = tuple(self._selected(layout))
+        self._elsewhere = {u.name: s.name for s in layout.services for u in s.units if s not in self._services}
         self._dropins = DropIns(self._services, host)
-        roots = (f"hosts/{host.name}/", *(f"services/{s.name}/" for s in self._services))
+        roots = (f"hosts/{host.name}/", *(f"services/{name}/" for name, _ in host.manifest.services))
         self.claims.findings.extend(f for f in layout.findings if f.path.startswith(roots) or _stray(f))
 
     def _selected(self, layout: Layout) -> Iterator[ServiceTree]:
         known = {s.name: s for s in layout.services}
-        manifest = f"hosts/{self._host.name}/host.yaml"
+        misnamed = {f.path.split("/")[1] for f in layout.findings if f.code == "ReservedName" and f.path.count("/") > 1}
+        manifest = self._host.manifest.path
         for name, line in self._host.manifest.services:
             if name in known:
                 yield known[name]
-            else:
-                hint = f"add services/{name}/ or take it out of services:"
+            elif name not in misnamed:  # that name is refused already, and saying that it is missing would be wrong
+                hint = f"add services/{name}/, or take {name} out of the list"
                 message = f"selects “{name}”, but there is no services/{name}/"
                 self.claims.refuse(Finding(manifest, line, "MissingService", message, hint))
 
@@ -114,7 +123,11 @@ class _Renderer:
         items += self._dropins.items(runtime, self._directories, self.claims)
         items += config_items(self._services, self._host, self._directories, self.claims)
         self._dangling(units)
+        self.claims.findings.extend(automounts({n: (p.name, p.text, p.source.path) for n, p in units.items()}))
         return items
+
+    def exclusive(self) -> tuple[str, ...]:
+        return exclusive_roots(self._services, self._host, self._directories, self.claims)
 
     def _parsed(self, source: UnitSource) -> _Parsed | None:
         name = unit_name(source.name)
@@ -122,8 +135,10 @@ class _Renderer:
         if name is None or isinstance(text, tuple):
             self.claims.findings.extend(text if isinstance(text, tuple) else ())
             return None
+        if name.suffix != "mount":
+            self.claims.findings.extend(unsupported(text))
         text = layered((text, *self._dropins.texts(name)))
-        self.claims.findings.extend(faults(name, text, source.path))
+        self.claims.findings.extend((*faults(name, text, source.path), *mount_faults(name, text, source.path)))
         unit = runtime_unit(name, text)
         free = self.claims.claim(self._directories.unit_path(name.file_name, KINDS[name.suffix].form), source.path)
         return _Parsed(name, source, text, unit) if free and self.claims.claim(unit, source.path) else None
@@ -143,7 +158,10 @@ class _Renderer:
         found = {r for p in units.values() for r in references(p.name, p.text) if r.file_name not in units}
         for reference in found:
             message = f"refers to {reference.file_name}, which no selected service declares"
+            elsewhere = self._elsewhere.get(reference.file_name)
             hint = f"add {reference.file_name} to a selected service, or correct the name"
+            if elsewhere:
+                hint = f"select {elsewhere}, which has it, in host.yaml, or correct the name"
             self.claims.refuse(Finding(reference.path, reference.line, "DanglingReference", message, hint))
 
 

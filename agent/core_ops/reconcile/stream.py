@@ -21,6 +21,7 @@ from core_ops.reconcile.model import (
     Plan,
     ReloadManager,
     RemoveFile,
+    RemoveUndeclared,
     Result,
     SetEnablement,
     UnitJob,
@@ -173,7 +174,7 @@ def _kinds(effect: Effect) -> Iterator[tuple[Obj, EventKind]]:
     match effect:
         case WriteFile():
             yield effect.object, "write"
-        case RemoveFile():
+        case RemoveFile() | RemoveUndeclared():
             yield effect.object, "remove"
         case SetEnablement():
             yield effect.object, "enable" if effect.verb == "reenable" else "disable"

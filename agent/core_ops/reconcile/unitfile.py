@@ -1,20 +1,32 @@
-"""systemd's unit file syntax: parse with positions, layer drop-ins, ask for effective values.
+"""Unit files as systemd and the Quadlet generator read them: parse with positions, layer drop-ins, print.
 
-The order of lines is kept, because systemd's list settings depend on it. An empty assignment resets what came before it.
-The syntax is that of systemd.syntax(7); where the Quadlet generator is stricter than systemd (a line that is neither a
-section, an assignment nor a comment), the stricter rule holds, since systemd would silently drop the line.
+The order of lines is kept, because list settings depend on it. A file is read as its own readers do: a native unit by
+systemd, a Quadlet file first by the generator and then, as far as it is passed on, by systemd. What one of them would drop
+without a word, or what the two read differently, is refused with its line; `specs/001-desired-state` has the table.
 """
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from core_ops.reconcile.keys import misread, reading, resets
+from core_ops.reconcile.kinds import KINDS
 from core_ops.reconcile.model import Finding, Value
+from core_ops.reconcile.quoting import SPECIAL, split
+from core_ops.reconcile.unitbytes import NoText, decoded
 
-SIZE_LIMIT_BYTES = 1024 * 1024  # systemd refuses longer lines, Quadlet larger files are never written by people
+_BLANK = " \t"
+_KEY = re.compile(r"[A-Za-z0-9_.-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Podman takes these from the ends of a line as white space, systemd does not.
+_ODD_SPACE = re.compile(r"[\v\f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+_SHOWN = 60  # of a line that is refused
+
+MOST_FINDINGS = 20  # of one file: a file of something else would bury the rest of a check
 
 
 class Assignment(Value, frozen=True):
-    """One `Key=value` line: where it stands and what it says, continuation lines already joined by a space."""
+    """One `Key=value` line: where it stands and what it says, continuation lines already joined."""
 
     section: str
     key: str
@@ -33,11 +45,11 @@ class UnitText(Value, frozen=True):
         """Return the lines of a setting that may be repeated that still count after resets."""
         result: list[Assignment] = []
         for a in self.assignments:
-            if a.section == section and a.key == key:
-                if a.value == "":
-                    result.clear()
-                else:
+            if a.section == section:
+                if a.value and a.key == key:
                     result.append(a)
+                elif not a.value and resets(a.key, key):
+                    result.clear()
         return tuple(result)
 
     def values(self, section: str, key: str) -> tuple[str, ...]:
@@ -50,18 +62,18 @@ class UnitText(Value, frozen=True):
         return values[-1] if values else ""
 
     def words(self, section: str, key: str) -> tuple[str, ...]:
-        """Return the effective values split at white space, for settings that are lists of names."""
-        values = self.values(section, key)
-        return tuple(word for value in values for word in value.split()) if values else ()
+        """Return the effective values as words, as the setting's reader takes them apart."""
+        how = reading(section, key) or "text"
+        return tuple(word for value in self.values(section, key) for word in split(value, how).words)
 
 
 def layered(texts: Iterable[UnitText]) -> UnitText:
     """Return one text that means the same as a unit followed by its drop-ins in the given order."""
     assignments: list[Assignment] = []
-    sections: list[str] = []
+    sections: dict[str, None] = {}
     for text in texts:
         assignments.extend(text.assignments)
-        sections.extend(s for s in text.sections if s not in sections)
+        sections.update(dict.fromkeys(text.sections))
     return UnitText(tuple(assignments), tuple(sections))
 
 
@@ -71,31 +83,49 @@ def parse(content: bytes, path: str) -> UnitText | tuple[Finding, ...]:
 
     Args:
         content: the file as it stands in the repository.
-        path: repository path, for the findings.
+        path: repository path, for the findings; its name says who reads the file.
 
     Source:
-        systemd.syntax(7); podman-systemd.unit(5) for lines that are neither key nor section.
+        systemd.syntax(7), podman-systemd.unit(5); systemd 257 and Podman 5.4, which `fixtures/unitfile` is compared with.
     """
-    text = _decoded(content, path)
-    if isinstance(text, Finding):
-        return (text,)
-    reader = _Reader(path)
+    quadlet = _is_for_generator(path)
+    text = decoded(content, bom=not quadlet)
+    if isinstance(text, NoText):
+        return (_bad(path, text.line, text.message, text.hint),)
+    return _usual(text, path) or _Reader(path, text, quadlet=quadlet).read()
+
+
+def _usual(text: str, path: str) -> UnitText | None:
+    """Return a file that holds nothing out of the ordinary, as nearly all do, or None when it has to be looked at closely."""
+    if "\\" in text or not text.isascii() or "\f" in text or "\v" in text:
+        return None
+    quoted = '"' in text or "'" in text
+    section = ""
+    sections: dict[str, None] = {}
+    found: list[Assignment] = []
+    append = found.append
     for number, line in enumerate(text.split("\n"), 1):
-        reader.take(number, line)
-    return reader.finish()
+        key, equals, value = line.partition("=")
+        if equals and key.isalnum() and section:
+            if quoted and ('"' in value or "'" in value) and misread(section, key, value):
+                return None
+            append(Assignment(section, key, value.strip(_BLANK), number, path))
+        elif line:
+            if line[0] == "[" and line[-1] == "]" and line[1:-1].isalnum():
+                section = line[1:-1]
+                sections[section] = None
+            elif line[0] not in "#;":
+                return None
+    return UnitText(tuple(found), tuple(sections))
 
 
-def _decoded(content: bytes, path: str) -> str | Finding:
-    if len(content) > SIZE_LIMIT_BYTES:
-        return _bad(path, 0, f"larger than {SIZE_LIMIT_BYTES} bytes", "a unit file this large is a mistake")
-    nul = content.find(b"\0")
-    if nul >= 0:
-        return _bad(path, content.count(b"\n", 0, nul) + 1, "holds a NUL byte", "save it as plain text")
-    try:
-        return content.decode("utf-8").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        return _bad(path, line, "is not UTF-8", "save it as UTF-8")
+def _is_for_generator(path: str) -> bool:
+    """Whether the generator reads the file; one of no known kind is held to both readers."""
+    suffix = path.rpartition(".")[2]
+    if suffix == "conf":
+        suffix = path.rpartition("/")[0].removesuffix(".d").rpartition(".")[2]
+    kind = KINDS.get(suffix)
+    return kind is None or kind.form == "quadlet"
 
 
 def _bad(path: str, line: int, message: str, hint: str) -> Finding:
@@ -105,62 +135,128 @@ def _bad(path: str, line: int, message: str, hint: str) -> Finding:
 class _Reader:
     """Line by line, each line once: linear in the size of the file whatever it holds."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, text: str, *, quadlet: bool) -> None:
         self._path = path
+        self._text = text
+        self._quadlet = quadlet
+        self._odd = quadlet and _ODD_SPACE.search(text) is not None
+        self._quoted = SPECIAL.search(text) is not None
         self._section = ""
         self._assignments: list[Assignment] = []
-        self._sections: list[str] = []
+        self._sections: dict[str, None] = {}
         self._findings: list[Finding] = []
-        self._joined: list[str] = []  # parts of a line that goes on
         self._start = 0
+        self._more = 0  # the first line whose fault is not listed
+        self._parts: list[str] = []  # of a line that goes on
+        self._end = ""  # the last character so far of a line that goes on, as the generator joins it
 
-    def take(self, number: int, line: str) -> None:
-        stripped = line.strip()
-        if stripped.startswith(("#", ";")):
-            return  # a comment between continuation lines does not end them
-        if not self._joined:
+    def read(self) -> UnitText | tuple[Finding, ...]:
+        lines = self._text.removesuffix("\n").split("\n")
+        for number, line in enumerate(lines, 1):
+            stripped = line.strip(_BLANK)
+            if stripped.startswith(("#", ";")):
+                continue  # a comment between continuation lines does not end them
+            if self._odd and _ODD_SPACE.search(stripped[:1] + stripped[-1:]):
+                self._complain("begins or ends with white space that is neither space nor tab", "take it out", number)
+            if self._parts or stripped.endswith("\\"):
+                self._go_on(number, line, stripped)
+            elif stripped:
+                self._start = number
+                self._statement(stripped)
+        if self._parts:
+            self._end_of_file(lines[-1])
+        return self._all_findings() or UnitText(tuple(self._assignments), tuple(self._sections))
+
+    def _go_on(self, number: int, line: str, stripped: str) -> None:
+        """Take a line that ends in a backslash, or that follows one."""
+        if not self._parts:
             self._start = number
-        if stripped.endswith("\\"):
-            self._joined.append(stripped[:-1].strip())
+            self._end = ""
+        elif not stripped and self._quadlet:
+            hint = "remove the empty line, or the backslash before it"
+            self._complain("is empty after a backslash: podman reads on below it", hint, number)
+        elif self._quadlet and stripped != "\\" and self._end not in _BLANK and not self._after_equals():
+            self._complain("no space before the backslash above: podman puts the words together", "add one", number)
+        if not self._is_open(number, line, stripped):
+            self._parts.append(stripped if self._quadlet else line)
+            self._finish()
             return
-        if self._joined:
-            stripped = " ".join([*self._joined, stripped]).strip()
-            self._joined = []
-        if stripped:
-            self._statement(stripped)
+        self._parts.append(stripped[:-1] if self._quadlet else f"{line[:-1]} ")
+        self._end = self._parts[-1][-1:] or self._end
+
+    def _after_equals(self) -> bool:
+        """Whether nothing of the value has been read yet, so that nothing can run together."""
+        return self._end == "=" and len(self._parts) == 1 and self._parts[0].index("=") == len(self._parts[0]) - 1
+
+    def _is_open(self, number: int, line: str, stripped: str) -> bool:
+        if not stripped.endswith("\\"):
+            return False
+        if not line.endswith("\\"):
+            hint = "remove the white space, so that the line goes on"
+            self._complain("has white space after its last backslash", hint, number)
+            return False
+        escaped = (len(line) - len(line.rstrip("\\"))) % 2 == 0
+        if escaped and self._quadlet:
+            self._complain("ends in an escaped backslash, which podman takes for one", "quote the word", number)
+        return not escaped
+
+    def _finish(self) -> None:
+        text = "".join(self._parts).strip(_BLANK)
+        self._parts = []
+        if self._quadlet and text.endswith("\\"):
+            self._complain("ends in a backslash, which podman takes for one that goes on", "quote the word")
+        elif text:
+            self._statement(text)
+
+    def _end_of_file(self, last: str) -> None:
+        """Take a file that ends while its last line goes on."""
+        if self._quadlet and not last.endswith("\\"):
+            self._complain("goes on to the end of the file: podman drops it", "remove the last backslash", self._start)
+        self._finish()
 
     def _statement(self, text: str) -> None:
-        if text.startswith("["):
-            self._open(text)
-            return
         key, equals, value = text.partition("=")
-        key = key.strip()
-        if not equals or not key:
-            self._complain(f"“{text[:60]}” is neither a section, an assignment nor a comment", "write Key=value")
+        key = key.rstrip(_BLANK)
+        if text[0] == "[":
+            self._open(text)
+        elif not equals or not key:
+            self._complain(f"“{text[:_SHOWN]}” is neither a section, an assignment nor a comment", "write Key=value")
+        elif not _KEY.fullmatch(key):
+            self._complain(f"“{key[:_SHOWN]}” is no name of a setting", "write Key=value")
         elif not self._section:
             self._complain(f"{key}= stands before any [Section]", "put it under a section header")
         else:
-            self._assignments.append(Assignment(self._section, key, value.strip(), self._start, self._path))
+            self._assign(key, value.strip(_BLANK))
+
+    def _assign(self, key: str, value: str) -> None:
+        if self._odd and _ODD_SPACE.match(value):
+            self._complain(f"{key}= begins with white space that is neither space nor tab", "take it out")
+        if self._quoted and (fault := misread(self._section, key, value)):
+            self._complain(f"{key}= has {fault}", "see systemd.syntax(7) on quoting; a backslash is written twice")
+        self._assignments.append(Assignment(self._section, key, value, self._start, self._path))
 
     def _open(self, text: str) -> None:
         name = text[1:-1]
-        if not text.endswith("]") or not name or "[" in name or "]" in name:
-            self._complain(f"“{text[:60]}” is not a section header", "write [Section]")
+        if not text.endswith("]") or not name or "[" in name or "]" in name or _CONTROL.search(name):
+            self._complain(f"“{text[:_SHOWN]}” is not a section header", "write [Section]")
             self._section = "?"  # what follows is not at fault
             return
+        if name != name.strip():
+            self._complain(f"[{name[:_SHOWN]}] is a section that nobody reads", f"write [{name.strip()[:_SHOWN]}]")
         self._section = name
-        if name not in self._sections:
-            self._sections.append(name)
+        self._sections[name] = None
 
-    def _complain(self, message: str, hint: str) -> None:
-        self._findings.append(_bad(self._path, self._start, message, hint))
+    def _complain(self, message: str, hint: str, line: int = 0) -> None:
+        place = line or self._start
+        if self._findings and self._findings[-1].line == place:
+            return  # what is wrong next to it follows from it
+        if len(self._findings) < MOST_FINDINGS:
+            self._findings.append(_bad(self._path, place, message, hint))
+        else:
+            self._more = self._more or place
 
-    def finish(self) -> UnitText | tuple[Finding, ...]:
-        if self._joined:  # the file ends inside a continuation: systemd takes what is there
-            text = " ".join(self._joined).strip()
-            self._joined = []
-            if text:
-                self._statement(text)
-        if self._findings:
-            return tuple(self._findings)
-        return UnitText(tuple(self._assignments), tuple(self._sections))
+    def _all_findings(self) -> tuple[Finding, ...]:
+        if self._more:
+            message = "is wrong in more lines than are listed, from this one on"
+            self._findings.append(_bad(self._path, self._more, message, "see whether this is a unit file at all"))
+        return tuple(self._findings)

@@ -131,8 +131,7 @@ def _entry_lines(entry: PlanEntryView, below: Mapping[str, tuple[str, ...]], *, 
         for note in entry.notes:
             yield f"    note     {printable(note)}"
     if entry.diff is not UNSET:
-        details = "" if entry.diff.details is UNSET or entry.diff.kind == "semantic_only" else f", {entry.diff.details}"
-        yield f"    file     {printable(entry.diff.summary + details)}"
+        yield f"    file     {printable(entry.diff.summary)}"
         if entry.diff.unified_diff is not UNSET and (full or entry.action != "create"):
             yield from _diff_lines(entry.diff.unified_diff, full=full)
 

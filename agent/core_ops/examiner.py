@@ -1,0 +1,88 @@
+"""Has this machine's own programs look at a state before anything is written where it counts.
+
+    Quadlet files -> Podman's generator -> generated units, with native ones -> systemd-analyze verify
+
+It conducts and never decides: what the answers mean is decided in `reconcile.preflight`. A program that is missing, crashes,
+hangs or cannot be understood is no fault of the tree, so its failure is part of the answer and never raised.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from core_ops.errors import HostError
+from core_ops.host import analyze, podman, scratch
+from core_ops.reconcile.complaints import Complaint, Generated, silent
+from core_ops.reconcile.model import Desired
+from core_ops.reconcile.preflight import Examination, Staged, seal, staged
+
+
+def examine(desired: Desired, sealed: str, parent: str) -> Examination:
+    """Return what the generator and systemd say of a state.
+
+    Args:
+        desired: the state.
+        sealed: the seal of an earlier look; if it is the same state under the same programs, nobody is asked again.
+        parent: where a private directory may be made for a moment.
+    """
+    generator, analyzer = podman.generator(), analyze.program()
+    mark = seal(desired, f"{_which(generator)}\n{_which(analyzer)}")
+    if mark == sealed:
+        return Examination(mark)
+    look = _Look(staged(desired))
+    try:
+        with scratch.directory(parent) as top:
+            look.quadlet(generator, f"{top}/quadlet")
+            look.systemd(analyzer, f"{top}/systemd")
+    except HostError as error:
+        look.undone.append(error.message)
+    return Examination(mark, tuple(look.generated), tuple(look.complaints), tuple(look.undone))
+
+
+def _which(program: str) -> str:
+    """Return what tells one build of a program from another without running it."""
+    if not program:
+        return "none"
+    facts = Path(program).stat()
+    return f"{program} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns}"
+
+
+class _Look:
+    def __init__(self, files: Staged) -> None:
+        self._files = files
+        self.generated: list[Generated] = []
+        self.complaints: list[Complaint] = []
+        self.undone: list[str] = []
+
+    def quadlet(self, generator: str, directory: str) -> None:
+        names = tuple(name for name, _ in self._files.quadlet if "/" not in name)
+        if not names:
+            return
+        if not generator:
+            self.undone.append("Podman's Quadlet generator is not on this machine")
+            return
+        scratch.write(directory, self._files.quadlet)
+        try:
+            made, answer = podman.generate(generator, directory)
+        except HostError as error:
+            self.undone.append(error.message)
+            return
+        self.generated += made
+        self.complaints += (*answer.complaints, *silent(names, made, answer))
+
+    def systemd(self, analyzer: str, directory: str) -> None:
+        made = tuple((g.unit, g.content.encode()) for g in self.generated)
+        units = _units((*self._files.systemd, *made))
+        if not units:
+            return
+        if not analyzer:
+            self.undone.append("systemd-analyze is not on this machine")
+            return
+        scratch.write(directory, (*self._files.systemd, *made))
+        try:
+            self.complaints += analyze.verify(analyzer, directory, units).complaints
+        except HostError as error:
+            self.undone.append(error.message)
+
+
+def _units(files: Iterable[tuple[str, bytes]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name, _ in files if "/" not in name))
