@@ -185,8 +185,21 @@ class FakeHost:
             self._lazily(job.unit)
             if job.unit not in self.loaded or job.unit in self.refuses_to_start:
                 return (Failure(job.object, job.unit, "applying", "failed"),)
+            if self._needs(job.unit) & self.refuses_to_start:
+                return (Failure(job.object, job.unit, "applying", "a unit that it needs failed", dependency=True),)
             self._start(job.unit)
         return ()
+
+    def _needs(self, unit: str) -> set[str]:
+        """Every unit that must be up for this one, near and far."""
+        found: set[str] = set()
+        todo = [unit]
+        while todo:
+            strong = self.loaded[todo.pop()].relations.strong
+            more = {u for u in strong if u in self.loaded and u not in found | {unit}}
+            found |= more
+            todo += more
+        return found
 
     def _stop(self, unit: str) -> None:
         if unit in self.running:

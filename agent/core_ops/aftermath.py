@@ -6,9 +6,10 @@ Nothing here touches the host. Every ending goes through `finish`, so that the r
 import msgspec
 
 from core_ops.outlook import Goal, Ports, initialised
-from core_ops.reconcile import events, narrow, record, retry, snapshots
+from core_ops.reconcile import events, narrow, record, retry, snapshots, verdict
 from core_ops.reconcile.graph import build
 from core_ops.reconcile.model import Desired, Failure, LastApplied, Plan, Result
+from core_ops.reconcile.phases import PhaseChanged
 from core_ops.reconcile.record import Ending, Record
 from core_ops.reconcile.retry import Diagnosis
 
@@ -30,17 +31,19 @@ def allowed(planned: Plan, goal: Goal, desired: Desired, stopped: Diagnosis | No
     return narrow.files_only(planned) if goal.extent == "files" else planned
 
 
-def result(
-    planned: Plan, goal: Goal, desired: Desired, stopped: Diagnosis | None, failures: tuple[Failure, ...]
-) -> Result:
-    """Return what a run came to, from what failed and what it was not allowed to try."""
+def untouched(planned: Plan) -> Result:
+    """Return the result of a run that had nothing to do."""
+    return Result(planned, verdict.outcome(planned, (), changed=False), ())
+
+
+def result(seen: Result, goal: Goal, desired: Desired, stopped: Diagnosis | None) -> Result:
+    """Return what a run came to, from what was seen of it and what it was not allowed to try."""
     if stopped is not None:
-        return Result(planned, "non_converging", (*retry.held(stopped, desired), *failures), retry.words(stopped))
-    if failures:
-        return Result(planned, "partially_applied", failures)
-    if goal.extent == "files":
-        return Result(planned, "partially_applied", (), narrow.LEFT)
-    return Result(planned, "converged", ())
+        failures = (*retry.held(stopped, desired), *seen.failures)
+        return msgspec.structs.replace(seen, outcome="non_converging", failures=failures, message=retry.words(stopped))
+    if not seen.failures and goal.extent == "files":
+        return msgspec.structs.replace(seen, outcome="partially_applied", message=narrow.LEFT)
+    return seen
 
 
 def attempted(ports: Ports, remembered: Record, revision: str, failures: tuple[Failure, ...]) -> Record:
@@ -85,11 +88,14 @@ def finish(ports: Ports, remembered: Record, applied: str, result: Result) -> Re
     )
     status = record.finished(initialised(remembered), ending, ports.clock.now_s())
     rollback = None if applied else remembered.rollback
+    ports.reporter.report(PhaseChanged("final_summary", "started"))
     ports.store.save(msgspec.structs.replace(remembered, status=status, rollback=rollback))
     if diagnosis is not None:
         ports.reporter.report(events.ProgressStopped(diagnosis))
     revision = result.plan.source.revision
-    ports.reporter.report(events.RunFinished(revision, result.outcome, message, bool(applied) or waits, changed))
+    ports.reporter.report(
+        events.RunFinished(revision, result.outcome, message, bool(applied) or waits, changed, result)
+    )
     return result
 
 

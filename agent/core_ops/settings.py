@@ -177,4 +177,9 @@ def journal_stream() -> str:
 
 def colour_wanted() -> bool:
     """Return whether a terminal may be coloured: `NO_COLOR` says no, and so does a terminal that can't."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+    return not os.environ.get("NO_COLOR") and redraw_wanted()
+
+
+def redraw_wanted() -> bool:
+    """Return whether a terminal knows how to replace what was written on it."""
+    return os.environ.get("TERM", "dumb") != "dumb"

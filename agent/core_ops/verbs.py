@@ -2,7 +2,6 @@
 
 import argparse
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -22,9 +21,10 @@ from core_ops.host.lock import held
 from core_ops.host.terminal import Doubts, Progress, Terminal, is_terminal, reads_journal, standard
 from core_ops.ports import Reporter
 from core_ops.reconcile import words
-from core_ops.reconcile.contract import plan_view, result_view
+from core_ops.reconcile.contract import plan_view
 from core_ops.reconcile.model import Plan, Result
 from core_ops.reconcile.record import Record, notices
+from core_ops.telling import Shown, progress_of, resolving, show_result, told
 from core_ops.trail import Trail
 
 LOOK_WAIT_S = 5.0  # an ordinary run is over by then; a plan made in the midst of one shows half-done work as drift
@@ -69,17 +69,10 @@ def init(arguments: argparse.Namespace) -> int:
 # --- plan -------------------------------------------------------------------------------------------------------------
 
 
-class _Shown(NamedTuple):
-    """How a person asked to see a plan or result."""
-
-    json: bool
-    full: bool
-
-
 def plan(arguments: argparse.Namespace) -> int:
     """Show what would change."""
     chosen = _settings(arguments)
-    shown = _Shown(arguments.json, arguments.verbose)
+    shown = Shown(arguments.json, arguments.verbose)
     with _trail(chosen, "plan") as trail:
         ports, found = _looked(chosen, arguments, trail)
         if found.desired is None:
@@ -107,7 +100,7 @@ def _looked(
         return ports, outlook.recall(ports, goal, locked)
 
 
-def _planned(planned: Plan, record: Record, problem: CoreOpsError | None, shown: _Shown) -> int:
+def _planned(planned: Plan, record: Record, problem: CoreOpsError | None, shown: Shown) -> int:
     """Show a plan and what a person has to know beside it; return the exit status without regard to pending changes."""
     out, err = _terminals()
     _show_plan(out, planned, shown, record)
@@ -123,13 +116,13 @@ def _trail(chosen: settings.Settings, verb: str) -> Trail:
     return Trail(chosen.get("audit_dir"), verb, chosen.get("host"), wiring.controller())
 
 
-def _show_plan(out: Terminal, planned: Plan, shown: _Shown, record: Record) -> None:
-    view = plan_view(planned)
+def _show_plan(out: Terminal, planned: Plan, shown: Shown, record: Record) -> None:
+    attempted = record.status is not None and record.status.reconciliation.generation > 0
+    view = plan_view(planned, attempted=attempted)
     if shown.json:
         out.show([msgspec.json.encode(view).decode()])
-        return
-    attempted = record.status is not None and record.status.reconciliation.generation > 0
-    out.show(words.plan_lines(view, recovering=attempted, full=shown.full))
+    else:
+        out.show(words.plan_lines(view, full=shown.full))
 
 
 def _problem_lines(problem: CoreOpsError) -> list[str]:
@@ -152,12 +145,17 @@ def apply(arguments: argparse.Namespace) -> int:
     asked = options.chosen(arguments)
     chosen = _settings(arguments)
     out, err = _terminals()
-    shown = _Shown(arguments.json, arguments.verbose)
+    shown = Shown(arguments.json, arguments.verbose)
     if asked.plan_only:
         return _rollback_plan(chosen, asked.rollback_to, shown)
-    progress: tuple[Reporter, ...] = (Doubts(err) if shown.json else Progress(out, full=shown.full),)
-    with held(chosen.path("lock_path")), _trail(chosen, "rollback" if asked.rollback_to else "apply") as trail:
-        result, problem, record = _applied(chosen, arguments, trail, progress)
+    progress = progress_of(out, shown)
+    reporters: tuple[Reporter, ...] = (progress, Doubts(err)) if shown.json else (progress,)
+    with (
+        told(progress, shown, out, err),
+        held(chosen.path("lock_path")),
+        _trail(chosen, "rollback" if asked.rollback_to else "apply") as trail,
+    ):
+        result, problem, record = _applied(chosen, arguments, trail, progress, reporters)
         trail.ended(result, problem)
     if asked.unrecorded:
         err.show(["note: nothing was read from or written to the record (--force-no-state)"])
@@ -165,26 +163,31 @@ def apply(arguments: argparse.Namespace) -> int:
 
 
 def _applied(
-    chosen: settings.Settings, arguments: argparse.Namespace, trail: Trail, progress: tuple[Reporter, ...]
+    chosen: settings.Settings,
+    arguments: argparse.Namespace,
+    trail: Trail,
+    progress: Progress,
+    reporters: tuple[Reporter, ...],
 ) -> tuple[Result | None, CoreOpsError | None, Record]:
     """Carry out one apply of whatever kind it is; the record is that of afterwards."""
     asked = options.chosen(arguments)
     extent: outlook.Extent = "files" if arguments.no_reload else "whole"
     if asked.rollback_to:
-        ports, goal = wiring.rollback(chosen, *progress)
+        ports, goal = wiring.rollback(chosen, *reporters)
         trail.began(ports)
         return rollback.roll_back(ports, goal, asked.rollback_to), None, ports.store.load()
     if arguments.source_repo is not None:
-        ports, goal, desired, record = worlds.stateless(chosen, arguments, *progress)
+        with resolving(progress):
+            ports, goal, desired, record = worlds.stateless(chosen, arguments, *reporters)
         trail.began(ports)
         by_hand = msgspec.structs.replace(record, attempts=())
         return run.converge(ports, goal._replace(extent=extent), desired, by_hand), None, ports.store.load()
-    ports, goal, _ = worlds.tracked(chosen, *progress, unrecorded=asked.unrecorded)
+    ports, goal, _ = worlds.tracked(chosen, *reporters, unrecorded=asked.unrecorded)
     trail.began(ports)
     return *run.tracked(ports, goal._replace(extent=extent), "apply"), ports.store.load()
 
 
-def _rollback_plan(chosen: settings.Settings, asked: str, shown: _Shown) -> int:
+def _rollback_plan(chosen: settings.Settings, asked: str, shown: Shown) -> int:
     """Show what going back would do, changing nothing."""
     with _trail(chosen, "plan") as trail, held(chosen.path("lock_path"), LOOK_WAIT_S):
         ports, goal = wiring.rollback(chosen)
@@ -198,9 +201,15 @@ def agent(arguments: argparse.Namespace) -> int:
     """Make one unattended run; the journal is told, and standard output too where the journal does not read it."""
     chosen = _settings(arguments)
     out, err = _terminals()
+    shown = Shown(json=False, full=False)
     quiet = reads_journal(standard()[0], settings.journal_stream())
-    with held(chosen.path("lock_path")), _trail(chosen, "agent") as trail:
-        ports, goal, _ = worlds.tracked(chosen, *(() if quiet else (Progress(out, full=False),)))
+    progress = progress_of(out, shown)
+    with (
+        told(None if quiet else progress, shown, out, err),
+        held(chosen.path("lock_path")),
+        _trail(chosen, "agent") as trail,
+    ):
+        ports, goal, _ = worlds.tracked(chosen, *(() if quiet else (progress,)))
         trail.began(ports)
         extent: outlook.Extent = "files" if arguments.no_reload else "whole"
         result, problem = run.tracked(ports, goal._replace(extent=extent), "agent")
@@ -208,21 +217,18 @@ def agent(arguments: argparse.Namespace) -> int:
         if quiet:
             return _exit_status(result, problem)
         record = ports.store.load()
-    return _concluded((result, problem), record, _Shown(json=False, full=False), out, err)
+    return _concluded((result, problem), record, shown, out, err)
 
 
 def _concluded(
-    done: tuple[Result | None, CoreOpsError | None], record: Record, shown: _Shown, out: Terminal, err: Terminal
+    done: tuple[Result | None, CoreOpsError | None], record: Record, shown: Shown, out: Terminal, err: Terminal
 ) -> int:
     result, problem = done
     known = [printable(line) for line in notices(record, busy=True) if record.status is not None]
     if result is None:
-        out.show(known)
+        (err if shown.json else out).show(known)
         return EXIT_OK
-    if shown.json:
-        out.show([msgspec.json.encode(result_view(result)).decode()])
-    else:
-        out.show(words.result_lines(result_view(result), result.failures))
+    show_result(result, shown, out)
     err.show(known)
     if problem is not None:
         err.show(_problem_lines(problem))

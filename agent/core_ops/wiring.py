@@ -119,7 +119,10 @@ class LocalHost:
 def _jobs(verb: str, jobs: tuple[UnitJob, ...]) -> tuple[Failure, ...]:
     objects = {j.unit: j.object for j in jobs}
     refused = systemd.job(verb, tuple(objects))
-    return tuple(Failure(objects[u], u, "applying", f"{verb}: {said}{advice(verb, u)}") for u, said in refused.items())
+    return tuple(
+        Failure(objects[u], u, "applying", f"{verb}: {said}{advice(verb, u)}", dependency=said == systemd.DEPENDENCY)
+        for u, said in refused.items()
+    )
 
 
 class SignatureProver:

@@ -6,6 +6,7 @@ import pytest
 
 from e2e.site import THREE, UNITS, Site, container
 from repos import make_key
+from schemas import valid
 
 pytestmark = pytest.mark.e2e
 
@@ -105,6 +106,7 @@ def test_hand_edits_are_found_and_repaired(site: Site) -> None:
 
     planned = site.core_ops("plan", "--exit-code", "--json")
     assert planned.status == 3
+    valid(planned.stdout)
     entries = {e["object"]["display_id"]: e for e in json.loads(planned.stdout)["entries"]}
     assert {i: e["action"] for i, e in entries.items() if e["action"] != "no_op"} == {
         "container/one": "update",
@@ -258,7 +260,7 @@ def test_a_container_that_cannot_start_is_named_and_the_rest_goes_on(site: Site)
     failed = site.core_ops("agent")
     assert failed.status == 1
     assert "container/one failed during Applying" in failed.stdout
-    assert "journalctl -b -u one.service" in failed.stdout
+    assert "journalctl -u one.service -b --since" in failed.stdout
     before = site.invocations("two", "three")
     assert site.guest.check("podman", "inspect", "-f", "{{.ImageName}}", "systemd-two") == "localhost/whoami:2\n"
 

@@ -73,7 +73,7 @@ def test_drift_of_owner_and_mode_is_repaired_and_its_user_restarts(site: Site) -
     site.guest.check("chown", "root:root", "/etc/app/key.pem")
 
     planned = site.core_ops("plan").stdout
-    assert "mode or owner was changed on the host (mode 0640, owner root:root)" in planned
+    assert "was given another mode or owner on the host (mode 0640, owner root:root)" in planned
     assert "owner root:root -> app:4242" in planned
     site.agent()
 

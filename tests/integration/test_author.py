@@ -12,6 +12,7 @@ from core_ops import author, run, settings, wiring
 from core_ops.enrol import Enrolment, pin_of, recorded
 from core_ops.errors import StateError
 from repos import Repo
+from schemas import valid
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "01-caddy-whoami"
@@ -67,7 +68,9 @@ def test_a_check_prints_one_thing_in_three_forms(tmp_path: Path) -> None:
     """Words, JSON and SARIF of the same tree agree line by line, whatever the work directory."""
     path = str(REFUSED / "several-at-once" / "tree")
     words = core_ops("check", path, home=tmp_path).stdout.splitlines()
-    view = json.loads(core_ops("check", path, "--json", home=tmp_path).stdout)
+    printed = core_ops("check", path, "--json", home=tmp_path).stdout
+    valid(printed)
+    view = json.loads(printed)
     log = json.loads(core_ops("check", path, "--format", "sarif", home=tmp_path).stdout)
     assert view["view_kind"] == "check"
     assert [f["code"] for f in view["findings"]] == [r["ruleId"] for r in log["runs"][0]["results"]]
@@ -98,6 +101,7 @@ def test_a_name_that_refuses_the_tree_is_an_error_of_the_check(tmp_path: Path, n
     path = str(tree(tmp_path, {name: b"[Service]\n"}))
     done = core_ops("check", path, "--json", home=tmp_path)
     assert done.returncode == 1
+    valid(done.stdout)
     (finding,) = json.loads(done.stdout)["findings"]
     assert (finding["code"], finding["level"]) == (code, "error")
     assert finding["path"].startswith("services/web/")
@@ -128,7 +132,9 @@ def test_an_object_is_explained_anywhere(tmp_path: Path) -> None:
     """An author needs no host, and words and JSON agree."""
     arguments = ("explain", "caddy.service", "--source-repo", str(EXAMPLE), "--host", "guest")
     text = core_ops(*arguments, home=tmp_path).stdout
-    view = json.loads(core_ops(*arguments, "--json", home=tmp_path).stdout)
+    printed = core_ops(*arguments, "--json", home=tmp_path).stdout
+    valid(printed)
+    view = json.loads(printed)
     assert view["view_kind"] == "explain"
     assert view["object"]["display_id"] == "container/caddy"
     assert "overrides services/caddy/caddy.container:5" in text

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from schemas import valid
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "01-caddy-whoami"
 
@@ -53,7 +55,9 @@ def test_an_example_is_planned_anywhere_and_nothing_is_written(tmp_path: Path, h
 def test_json_and_words_say_the_same(tmp_path: Path) -> None:
     """The human plan is a rendering of the JSON view."""
     arguments = ("plan", "--source-repo", str(EXAMPLE), "--host", "guest", *dirs(tmp_path))
-    view = json.loads(core_ops(*arguments, "--json", home=tmp_path).stdout)
+    printed = core_ops(*arguments, "--json", home=tmp_path).stdout
+    valid(printed)
+    view = json.loads(printed)
     text = core_ops(*arguments, home=tmp_path).stdout
     assert view["view_kind"] == "plan"
     assert view["summary"]["total_count"] == len(view["entries"])

@@ -12,18 +12,22 @@ import pytest
 from core_ops.reconcile.check import Checked, check
 from core_ops.reconcile.checkview import check_lines, check_view
 from core_ops.reconcile.compare import subjects
-from core_ops.reconcile.contract import plan_view, result_view
+from core_ops.reconcile.contract import plan_view
+from core_ops.reconcile.events import RunFinished
 from core_ops.reconcile.explain import Explained, explain
 from core_ops.reconcile.explainview import ExplainView, explain_lines, explain_view
 from core_ops.reconcile.graph import build
 from core_ops.reconcile.guide import guide
-from core_ops.reconcile.model import Anchor, Desired, Failure, LastApplied, Obj, Plan, Result, Source, TreeFile
+from core_ops.reconcile.model import Anchor, Desired, Failure, LastApplied, Obj, Plan, Result, TreeFile
 from core_ops.reconcile.plan import plan
 from core_ops.reconcile.record import DesiredState, Reconciliation, Record, Refusal, Status, lifecycle, notices
+from core_ops.reconcile.resultview import result_view
+from core_ops.reconcile.resultwords import result_lines
 from core_ops.reconcile.sarif import sarif
-from core_ops.reconcile.words import plan_lines, result_lines, status_lines
+from core_ops.reconcile.words import plan_lines, status_lines
 from fakes import FakeHost
-from trees import rendered
+from scenes import Scene, Unwilling, of
+from schemas import stream, valid
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden"
 INSTALL = "[Install]\nWantedBy=multi-user.target\n"
@@ -36,11 +40,6 @@ WEB = {
 }
 
 
-def _of(revision: str, files: dict[str, str]) -> Desired:
-    source = Source(revision * 40, "https://git.example.com/hosts.git", "refs/heads/main", "alice")
-    return msgspec.structs.replace(rendered(files), source=source)
-
-
 def _settled(desired: Desired) -> tuple[FakeHost, LastApplied]:
     host = FakeHost()
     planned = plan(desired, LastApplied(), host.observe(subjects(desired, LastApplied())))
@@ -50,23 +49,23 @@ def _settled(desired: Desired) -> tuple[FakeHost, LastApplied]:
 
 
 def _first_run() -> Plan:
-    desired = _of("1", WEB)
+    desired = of("1", WEB)
     return plan(desired, LastApplied(), FakeHost().observe(subjects(desired, LastApplied())))
 
 
 def _transition() -> Plan:
-    host, last = _settled(_of("1", WEB))
+    host, last = _settled(of("1", WEB))
     changed = {
         **{p: t for p, t in WEB.items() if not p.startswith("services/tick/")},
         "services/web/config/site/index.html": "<p>two</p>\n",
         "services/web/web.container.d/env.conf": "[Container]\nEnvironment=A=b\n",
     }
-    desired = _of("2", changed)
+    desired = of("2", changed)
     return plan(desired, last, host.observe(subjects(desired, last)))
 
 
 def _drift() -> Plan:
-    desired = _of("1", WEB)
+    desired = of("1", WEB)
     host, last = _settled(desired)
     host.edit("/etc/containers/systemd/web.container", WEB["services/web/web.container"].replace(":1", ":9").encode())
     host.edit("/etc/web/site/index.html", None)
@@ -75,16 +74,51 @@ def _drift() -> Plan:
 
 
 def _blocked() -> Plan:
-    desired = _of("1", WEB)
+    desired = of("1", WEB)
     host = FakeHost()
     host.edit("/etc/web/site/index.html", b"somebody's own page\n")
     return plan(desired, LastApplied(), host.observe(subjects(desired, LastApplied())))
 
 
 def _in_sync() -> Plan:
-    desired = _of("1", WEB)
+    desired = of("1", WEB)
     host, last = _settled(desired)
     return plan(desired, last, host.observe(subjects(desired, last)))
+
+
+def _odd_files() -> Plan:
+    """Only the mode differs, no text, one line that is longer than anybody reads, no line feed at the end."""
+    files = {
+        **WEB,
+        "services/web/config/logo": "new\0",
+        "services/web/config/min.js": f"{'y' * 300}\n",
+        "services/web/config/end": "x",
+    }
+    desired = of("2", files)
+    host, last = _settled(desired)
+    path = "/etc/web/site/index.html"
+    host.files[path] = (host.files[path][0], 0o600)
+    host.edit("/etc/web/logo", b"old\0")
+    host.edit("/etc/web/min.js", b"x" * 300 + b"\n")
+    host.edit("/etc/web/end", b"-- x\nx\r\n")
+    return plan(desired, last, host.observe(subjects(desired, last)))
+
+
+def _left_alone() -> Plan:
+    """A one-shot is in the midst of a job while its definition changes."""
+    host, last = _settled(of("1", WEB))
+    desired = of("2", {**WEB, "services/tick/tick.service": "[Service]\nType=oneshot\nExecStart=/bin/false\n"})
+    seen = host.observe(subjects(desired, last))
+    units = tuple(
+        msgspec.structs.replace(u, active="activating") if u.unit == "tick.service" else u for u in seen.units
+    )
+    files = tuple(
+        msgspec.structs.replace(f, content=b"[Service]\nType=oneshot\nExecStart=/bin/false\n")
+        if f.path.endswith("tick.service")
+        else f
+        for f in seen.files
+    )
+    return plan(desired, last, msgspec.structs.replace(seen, files=files, units=units))
 
 
 PLANS: dict[str, Callable[[], Plan]] = {
@@ -93,6 +127,8 @@ PLANS: dict[str, Callable[[], Plan]] = {
     "plan-drift": _drift,
     "plan-blocked": _blocked,
     "plan-in-sync": _in_sync,
+    "plan-odd-files": _odd_files,
+    "plan-left-alone": _left_alone,
 }
 
 
@@ -100,7 +136,44 @@ def _result() -> Result:
     failure = Failure(
         Obj("container", "web"), "web.service", "verifying", "web.service is failed (failed), result exit-code"
     )
-    return Result(_transition(), "partially_applied", (failure,))
+    return Result(_transition(), "partially_applied", (failure,), started_at="2026-01-02T03:04:05Z")
+
+
+def _ran() -> dict[str, Scene]:
+    """Runs of every kind: each leaves a stream and a result."""
+    first, failing, stuck, full, blocked, again = (
+        Scene(),
+        Scene(),
+        Scene(Unwilling(path="/etc/web/site/index.html")),
+        Scene(),
+        Scene(),
+        Scene(),
+    )
+    first.converge(of("1", WEB))
+    failing.host.refuses_to_start = {"n-network.service"}
+    failing.converge(of("1", WEB))
+    stuck.converge(of("1", WEB))
+    full.host.full = True
+    full.converge(of("1", WEB))
+    blocked.host.edit("/etc/web/site/index.html", b"somebody's own page\n")
+    blocked.converge(of("1", WEB))
+    again.converge(of("1", WEB))
+    again.converge(of("1", WEB))
+    return {
+        "first-run": first,
+        "network-fails": failing,
+        "file-fails": stuck,
+        "disk-full": full,
+        "blocked": blocked,
+        "nothing-to-do": again,
+    }
+
+
+def _finished(scene: Scene) -> Result:
+    last = scene.recorder.events[-1]
+    assert isinstance(last, RunFinished)
+    assert last.result is not None
+    return last.result
 
 
 def _status() -> list[str]:
@@ -117,7 +190,7 @@ def _status() -> list[str]:
     tracked = DesiredState("https://git.example.com/hosts.git", "main", "2" * 40, "2026-01-02T03:09:05Z")
     status = Status(desired_state=tracked, reconciliation=run)
     anchor = Anchor("1" * 40, "3" * 40, "4" * 64, "alice", "SHA256:abc", 1_750_000_000)
-    record = Record(status, anchor, LastApplied(_of("1", WEB)))
+    record = Record(status, anchor, LastApplied(of("1", WEB)))
     return list(
         status_lines(
             record,
@@ -142,7 +215,7 @@ def _checked() -> Checked:
 
 def _explained() -> ExplainView:
     dropin = "[Container]\nImage=web:2\nVolume=\nVolume=%E/web/site:/www:ro\n"
-    desired = _of("1", {**WEB, "hosts/h1/overrides/web.container.d/image.conf": dropin})
+    desired = of("1", {**WEB, "hosts/h1/overrides/web.container.d/image.conf": dropin})
     found = explain(desired, build(desired), "web.service")
     assert isinstance(found, Explained)
     return explain_view(found, "h1", desired.source)
@@ -155,10 +228,15 @@ def _shown() -> dict[str, str]:
         view = plan_view(make())
         shown[f"{name}.json"] = msgspec.json.format(msgspec.json.encode(view), indent=1).decode()
         shown[f"{name}.txt"] = "\n".join(plan_lines(view))
-    result = _result()
-    done = result_view(result)
+    shown["plan-recovering.txt"] = "\n".join(plan_lines(plan_view(_first_run(), attempted=True), full=True))
+    for name, scene in _ran().items():
+        done = result_view(_finished(scene))
+        lines = [msgspec.json.encode(view).decode() for view in (*scene.lines(), done)]
+        shown[f"apply-{name}.jsonl"] = "\n".join(lines)
+        shown[f"apply-{name}.txt"] = "\n".join(result_lines(done))
+    done = result_view(_result())
     shown["result-failure.json"] = msgspec.json.format(msgspec.json.encode(done), indent=1).decode()
-    shown["result-failure.txt"] = "\n".join(result_lines(done, result.failures))
+    shown["result-failure.txt"] = "\n".join(result_lines(done, {"web.service": ("web: no such file: /srv", "x" * 300)}))
     checked, explained = check_view(_checked()), _explained()
     shown["check.json"] = msgspec.json.format(msgspec.json.encode(checked), indent=1).decode()
     shown["check.txt"] = "\n".join(check_lines(checked))
@@ -174,6 +252,17 @@ def _shown() -> dict[str, str]:
 def test_what_is_shown_stays_as_it_was(name: str) -> None:
     """A change of words or JSON is a decision, not an accident."""
     assert _shown()[name] == (GOLDEN / name).read_text()
+
+
+@pytest.mark.parametrize("name", sorted(n for n in _shown() if n.endswith((".json", ".jsonl"))))
+def test_what_is_shown_keeps_to_its_schema(name: str) -> None:
+    """Every expected view and every line of an expected stream is what its schema says; the last line is the result."""
+    text = (GOLDEN / name).read_text()
+    if name.endswith(".jsonl"):
+        kinds = [view["view_kind"] for view in stream(text)]
+        assert kinds == ["apply"] * (len(kinds) - 1) + ["result"]
+    else:
+        assert valid(text)["view_kind"] == name.partition("-")[0].removesuffix(".json")
 
 
 def test_no_golden_file_is_left_over() -> None:

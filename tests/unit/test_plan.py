@@ -367,8 +367,8 @@ def test_a_changed_owner_is_drift_and_restarts_whoever_reads_the_file() -> None:
     files = tuple(msgspec.structs.replace(f, uid=0, gid=7) if f.path == "/etc/a/x" else f for f in observed.files)
     planned = plan(desired, last, msgspec.structs.replace(observed, files=files))
     found = entry(planned, "config/etc/a/x")
-    assert found.causes[0].summary == "mode or owner was changed on the host (mode 0640, owner root:7)"
-    assert found.diff_summary == "replaces /etc/a/x (+0 -0, owner root:7 -> app:1000)"
+    assert found.causes[0].summary == "was given another mode or owner on the host (mode 0640, owner root:7)"
+    assert found.diff_summary == "replaces /etc/a/x (owner root:7 -> app:1000)"
     assert jobs(planned) == ["restart a.service"]
 
 

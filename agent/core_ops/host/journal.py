@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 
 from core_ops.reconcile.events import Event, journal_entry
+from core_ops.reconcile.phases import Applying, PhaseChanged
 
 _SOCKET = "/run/systemd/journal/socket"
 
@@ -14,8 +15,11 @@ class Journal:
     """Reports events to journald."""
 
     def report(self, event: Event) -> None:
-        """Send one event; see `core_ops.ports.Reporter`."""
-        if not os.path.exists(_SOCKET):
+        """Send one event; see `core_ops.ports.Reporter`.
+
+        Phases and what is being tried are for whoever looks on: each change and failure has an entry of its own.
+        """
+        if isinstance(event, PhaseChanged | Applying) or not os.path.exists(_SOCKET):
             return
         entry = journal_entry(event)
         fields = [

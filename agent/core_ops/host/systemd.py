@@ -37,7 +37,9 @@ _LINK_DIRECTORIES = (".wants", ".requires", ".upholds")
 _SHOW_TIMEOUT_S = 60.0
 _JOB_TIMEOUT_S = 900.0  # a first start may pull an image; systemd's own TimeoutStartSec= ends a unit long before
 _RELOAD_TIMEOUT_S = 180.0
-_JOB_FAILED = re.compile(r"^(?:A dependency job|Job) for (\S+) (.+?)\.?$", re.MULTILINE)
+DEPENDENCY = "a unit that it needs failed"  # "A dependency job for x.service failed": this one was never tried
+_JOB_FAILED = re.compile(r"^Job for (\S+) (.+?)\.?$", re.MULTILINE)
+_DEPENDENCY_FAILED = re.compile(r"^A dependency job for (\S+) failed", re.MULTILINE)
 _UNNAMED = "Job failed."  # systemctl's word for a mount, a socket or anything else that is no service
 _GOING = ("active", "reloading", "activating", "deactivating")
 _START_LIMIT = "attempted too often"
@@ -221,7 +223,8 @@ def _job(verb: str, units: tuple[str, ...]) -> dict[str, str]:
     done = process.run(("systemctl", verb, "--", *units), _JOB_TIMEOUT_S)
     if done.status == 0 or verb == "reset-failed":  # a unit that is no longer loaded needs no reset
         return {}
-    said = dict(_JOB_FAILED.findall(done.stderr)) | dict(_REFUSED.findall(done.stderr))
+    said = dict.fromkeys(_DEPENDENCY_FAILED.findall(done.stderr), DEPENDENCY)
+    said |= dict(_JOB_FAILED.findall(done.stderr)) | dict(_REFUSED.findall(done.stderr))
     failures = {u: said[u] for u in units if u in said}
     if _UNNAMED in done.stderr:
         failures |= _unnamed(verb, tuple(u for u in units if u not in failures and not u.endswith(".service")))

@@ -1,30 +1,38 @@
-"""What a person sees: lines on standard output, coloured only where somebody can see colour, and progress as it goes."""
+"""What a person sees: lines on standard output, coloured only where somebody can see colour, and progress as it goes.
+
+Nothing here hides the cursor, scrolls or switches screens: whoever ends a run at any moment has a terminal as before.
+"""
 
 import contextlib
 import os
 import sys
-from collections.abc import Iterable
-from typing import TextIO
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, TextIO
+
+import msgspec
 
 from core_ops.errors import printable
+from core_ops.reconcile.board import Board
 from core_ops.reconcile.contract import plan_view
 from core_ops.reconcile.events import (
     Changed,
     Doubted,
     Event,
-    Failed,
     Planned,
-    ProgressStopped,
     RevisionAuthenticated,
-    RevisionRefused,
     RunFinished,
-    RunStarted,
-    SourceUnavailable,
-    StoodStill,
     Warned,
     effect_words,
 )
-from core_ops.reconcile.words import brief_lines, plan_lines
+from core_ops.reconcile.model import RemoveFile, RemoveUndeclared, Result, WriteFile
+from core_ops.reconcile.phases import Applying
+from core_ops.reconcile.stream import Stream, told
+from core_ops.reconcile.words import brief_lines, heading_lines, plan_lines
+
+Form = Literal["json", "lines", "board"]
+Drawing = Callable[[int, int], Iterable[str]]  # the lines for so many columns and at most so many rows
+
+_SMALL = 100
 
 _COLOURS = {"+": "32", "~": "33", "-": "31", "↻": "36", "!": "33", "x": "31", "✗": "31", "✓": "32"}
 
@@ -35,6 +43,7 @@ class Terminal:
     def __init__(self, stream: TextIO, *, colour: bool) -> None:
         self._stream = stream
         self._colour = colour
+        self._drawn: tuple[str, ...] = ()
 
     def show(self, lines: Iterable[str]) -> None:
         """Write lines, each coloured by the sign it begins with.
@@ -42,9 +51,45 @@ class Terminal:
         A reader that went away, a full disk behind a redirection, or a terminal without our signs must not end an apply
         between a stop and a start, nor hide its exit status: what can't be written is dropped.
         """
+        self._write(f"{self._erased()}{self._text(lines)}")
+        self._drawn = ()
+
+    def redraw(self, drawing: Drawing) -> None:
+        """Replace what was drawn last, in one write, so that nothing flickers. Only for terminals that know escape codes.
+
+        The bottom row stays free for the cursor: a terminal scrolls when it is written, and what scrolled can't be replaced.
+        """
+        columns, rows = self._size()
+        before = self._erased()
+        self._drawn = tuple(drawing(columns, max(rows - 1, 2)))
+        self._write(f"{before}{self._text(self._drawn)}")
+
+    def keep(self, lines: Callable[[int], Iterable[str]]) -> None:
+        """Replace what was drawn last, for good, by the lines for so many columns."""
+        self.show(lines(self._size()[0]))
+
+    def _erased(self) -> str:
+        """Return what takes the cursor to the beginning of the last drawing and clears from there on.
+
+        A terminal that became narrower has wrapped lines since.
+        """
+        columns, rows = self._size() if self._drawn else (1, 1)
+        height = sum(max(1, -(-len(line) // columns)) for line in self._drawn)
+        return f"\x1b[{min(height, rows)}A\r\x1b[J" if height else ""
+
+    def _size(self) -> tuple[int, int]:
+        with contextlib.suppress(OSError, ValueError):
+            size = os.get_terminal_size(self._stream.fileno())
+            if size.columns > 0 and size.lines > 0:
+                return size.columns, size.lines
+        return 80, 24
+
+    def _text(self, lines: Iterable[str]) -> str:
+        return "".join(f"{self._writable(self._painted(line))}\n" for line in lines)
+
+    def _write(self, text: str) -> None:
         try:
-            for line in lines:
-                self._stream.write(f"{self._writable(self._painted(line))}\n")
+            self._stream.write(text)
             self._stream.flush()
         except OSError:
             self._give_up()
@@ -67,35 +112,71 @@ class Terminal:
 
 
 class Progress:
-    """Reports a run's steps on a terminal, a line each."""
+    """Tells of a run while it goes on: as JSON lines, as lines, or on a terminal as a board that is redrawn in place."""
 
-    def __init__(self, terminal: Terminal, *, full: bool) -> None:
+    def __init__(self, terminal: Terminal, form: Form, *, full: bool = False) -> None:
         self._terminal = terminal
+        self._form: Form = form
         self._full = full
+        self._stream = Stream()
+        self._board = Board()
+        self.result: Result | None = None
 
     def report(self, event: Event) -> None:
         """Show one event; see `core_ops.ports.Reporter`."""
-        if isinstance(event, Planned):
-            view = plan_view(event.plan)
-            self._terminal.show(plan_lines(view, full=True) if self._full else brief_lines(view))
-        self._terminal.show(printable(line) for line in _lines(event))
+        self._stream, view = told(self._stream, event)
+        if view is not None:
+            self._board = self._board.after(view)
+        if isinstance(event, RunFinished):
+            self.result = event.result
+        if self._form == "json":
+            if view is not None:
+                self._terminal.show([msgspec.json.encode(view).decode()])
+            return
+        if lines := tuple(self._lines(event)):
+            self._terminal.show(lines)
+        if self._form == "board" and self._board.rows:
+            self._draw(event)
+
+    def _draw(self, event: Event) -> None:
+        if isinstance(event, RunFinished):
+            self._terminal.keep(self._board.last_lines)
+        elif len(self._board.rows) <= _SMALL or not _is_quick(event):
+            self._terminal.redraw(self._board.lines)
+
+    def interrupted(self) -> Iterator[str]:
+        """Yield in which state the run leaves the host if it ends now."""
+        return self._board.interrupted()
+
+    def _lines(self, event: Event) -> Iterator[str]:
+        match event:
+            case Planned() if self._full:
+                yield from plan_lines(plan_view(event.plan), full=True)
+            case Planned():
+                view = plan_view(event.plan)
+                yield from heading_lines(view) if self._form == "board" else brief_lines(view)
+            case Changed() if self._form == "lines":
+                action, target = effect_words(event.effect)
+                yield printable(f"  ✓ {action} {target}".rstrip())
+            case RevisionAuthenticated():
+                yield printable(f"authenticated {event.revision[:8]}, signed by {event.signer or 'nobody'}")
+            case Warned():
+                yield printable(f"note: {event.message}")
+            case Doubted():
+                yield printable(doubt_line(event))
+            case _:
+                pass  # the failures and the summary are shown whole, elsewhere
 
 
-def _lines(event: Event) -> tuple[str, ...]:
+def _is_quick(event: Event) -> bool:
+    """Whether the next event follows at once: nobody sees what is drawn in between, and a large board takes a while."""
     match event:
         case Changed():
-            action, target = effect_words(event.effect)
-            return (f"  ✓ {action} {target}".rstrip(),)
-        case RevisionAuthenticated():
-            return (f"authenticated {event.revision[:8]}, signed by {event.signer or 'nobody'}",)
-        case Warned():
-            return (f"note: {event.message}",)
-        case Doubted():
-            return (doubt_line(event),)
-        case SourceUnavailable() | RevisionRefused() | RunStarted() | Planned() | Failed() | RunFinished():
-            return ()  # the plan, the failures and the summary are shown whole, elsewhere
-        case ProgressStopped() | StoodStill():
-            return ()  # the record says so too, and is shown at the end
+            return True
+        case Applying():
+            return isinstance(event.effects[0], WriteFile | RemoveFile | RemoveUndeclared)
+        case _:
+            return False
 
 
 def doubt_line(event: Doubted) -> str:

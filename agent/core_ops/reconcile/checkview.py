@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from core_ops.errors import printable
 from core_ops.reconcile.check import Checked, Said
+from core_ops.reconcile.contract import Count, View
 from core_ops.reconcile.subject import Level
 
 _HOSTS_SHOWN = 3
 
 
-class FindingView(msgspec.Struct, frozen=True, omit_defaults=True):
+class FindingView(View, frozen=True):
     """One thing said of one place; `line` is left out when the whole file is meant."""
 
     path: str
@@ -24,24 +24,24 @@ class FindingView(msgspec.Struct, frozen=True, omit_defaults=True):
     line: int | UnsetType = UNSET
 
 
-class HostView(msgspec.Struct, frozen=True):
+class HostView(View, frozen=True, omit_defaults=False):
     """One host, counted."""
 
     host: str
-    object_count: int
-    error_count: int
-    warning_count: int
+    object_count: Count
+    error_count: Count
+    warning_count: Count
 
 
-class CheckSummary(msgspec.Struct, frozen=True):
+class CheckSummary(View, frozen=True, omit_defaults=False):
     """The whole tree, counted; each place once, however many hosts it concerns."""
 
-    error_count: int
-    warning_count: int
-    host_count: int
+    error_count: Count
+    warning_count: Count
+    host_count: Count
 
 
-class CheckView(msgspec.Struct, frozen=True, tag_field="view_kind", tag="check"):
+class CheckView(View, frozen=True, tag_field="view_kind", tag="check"):
     """What is wrong with a source tree, or might be."""
 
     summary: CheckSummary

@@ -1,37 +1,38 @@
-"""The JSON views: names, enums and field order that scripts rely on.
+"""The JSON views: names, enums and field order that scripts rely on; here what all views share, and the view of a plan.
 
 A view is built from a plan or a result and from nothing else. Absent is not null: an optional field that has nothing to say
-is left out. New fields may be added; none is renamed or removed.
+is left out. New fields may be added; none is renamed or removed. The JSON Schemas beside the spec are made from these types.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from core_ops.reconcile.model import (
     Action,
     Cause,
     CauseKind,
+    DiffKind,
     Entry,
-    Failure,
-    FinalState,
     Obj,
-    Outcome,
     Plan,
-    Result,
+    ResourceType,
     Source,
 )
 
+Count = Annotated[int, Meta(ge=0)]
+Revision = Annotated[str, Meta(pattern=r"^([0-9a-f]{40}|\(stateless(\+dirty)?\))$")]
 
-class View(msgspec.Struct, frozen=True, omit_defaults=True):
+
+class View(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Base of every view."""
 
 
 class ObjectView(View, frozen=True):
     """An object by its parts and by the name people use."""
 
-    resource_type: str
+    resource_type: ResourceType
     name: str
     display_id: str
 
@@ -39,12 +40,13 @@ class ObjectView(View, frozen=True):
 class RevisionView(View, frozen=True):
     """Which revision is meant, and which one held before."""
 
-    target_revision: str
+    target_revision: Revision
     requested_repository: str | UnsetType = UNSET
     requested_ref: str | UnsetType = UNSET
-    last_applied_revision: str | UnsetType = UNSET
+    last_applied_revision: Revision | UnsetType = UNSET
     last_applied_requested_repository: str | UnsetType = UNSET
     last_applied_requested_ref: str | UnsetType = UNSET
+    change_revision: Revision | UnsetType = UNSET
     signers: tuple[str, ...] | UnsetType = UNSET
 
 
@@ -54,6 +56,7 @@ class CauseView(View, frozen=True):
     kind: CauseKind
     summary: str
     source_object: ObjectView | UnsetType = UNSET
+    details: str | UnsetType = UNSET
 
 
 class DependencyView(View, frozen=True):
@@ -66,9 +69,10 @@ class DependencyView(View, frozen=True):
 class DiffView(View, frozen=True):
     """How the object's file changes."""
 
-    kind: Literal["line_based", "semantic_only", "replacement", "deletion", "creation"]
+    kind: DiffKind
     summary: str
     unified_diff: str | UnsetType = UNSET
+    details: str | UnsetType = UNSET
 
 
 class PlanEntryView(View, frozen=True):
@@ -76,71 +80,46 @@ class PlanEntryView(View, frozen=True):
 
     object: ObjectView
     action: Action
-    causes: tuple[CauseView, ...]
+    causes: Annotated[tuple[CauseView, ...], Meta(min_length=1)]
     dependencies: tuple[DependencyView, ...]
-    order_index: int
+    order_index: Count
     diff: DiffView | UnsetType = UNSET
     unchanged: bool | UnsetType = UNSET
     steps: tuple[str, ...] | UnsetType = UNSET
     notes: tuple[str, ...] | UnsetType = UNSET
 
 
-class PlanSummary(msgspec.Struct, frozen=True):
+class PlanSummary(View, frozen=True, omit_defaults=False):
     """How many objects a plan has, by what happens to them."""
 
-    changed_count: int
-    unchanged_count: int
-    blocked_count: int
-    skipped_count: int
-    total_count: int
+    changed_count: Count
+    unchanged_count: Count
+    blocked_count: Count
+    skipped_count: Count
+    total_count: Count
 
 
-class PlanView(msgspec.Struct, frozen=True, tag_field="view_kind", tag="plan"):
-    """What would be done."""
+class PlanView(View, frozen=True, tag_field="view_kind", tag="plan"):
+    """What would be done. `recovering` says that nothing was ever applied successfully, but an attempt was made."""
 
     revision_context: RevisionView
     summary: PlanSummary
     entries: tuple[PlanEntryView, ...]
     host: str
+    recovering: bool | UnsetType = UNSET
 
 
-class ResultEntryView(View, frozen=True):
-    """One object after an apply."""
+def plan_view(plan: Plan, *, attempted: bool = False) -> PlanView:
+    """Return the view of a plan.
 
-    object: ObjectView
-    final_state: FinalState
-    action: Action | UnsetType = UNSET
-    causes: tuple[CauseView, ...] | UnsetType = UNSET
-    notes: tuple[str, ...] | UnsetType = UNSET
-
-
-class ResultSummary(View, frozen=True, omit_defaults=False):
-    """How an apply came out, counted."""
-
-    changed_count: int
-    failed_count: int
-    blocked_count: int
-    skipped_count: int
-    unchanged_count: int
-    message: str | UnsetType = UNSET
-
-
-class ResultView(msgspec.Struct, frozen=True, tag_field="view_kind", tag="result"):
-    """What was done."""
-
-    revision_context: RevisionView
-    outcome: Outcome
-    summary: ResultSummary
-    entries: tuple[ResultEntryView, ...]
-    host: str
-
-
-def plan_view(plan: Plan) -> PlanView:
-    """Return the view of a plan."""
+    Args:
+        plan: what would be done.
+        attempted: a run has tried to change this host before.
+    """
     actions = [e.action for e in plan.entries]
     unchanged, blocked, skipped = (actions.count(a) for a in ("no_op", "blocked", "skipped"))
     return PlanView(
-        revision_context=_revision(plan.source, plan.previous),
+        revision_context=revision_view(plan.source, plan.previous),
         summary=PlanSummary(
             changed_count=len(actions) - unchanged - blocked - skipped,
             unchanged_count=unchanged,
@@ -150,48 +129,17 @@ def plan_view(plan: Plan) -> PlanView:
         ),
         entries=tuple(_entry(e, place) for place, e in enumerate(plan.entries)),
         host=plan.host,
+        recovering=True if attempted and plan.previous is None else UNSET,
     )
 
 
-def result_view(result: Result) -> ResultView:
-    """Return the view of what an apply did."""
-    failed = {f.object: f for f in result.failures if f.object}
-    entries = tuple(_result_entry(e, failed.get(e.object), result) for e in result.plan.entries)
-    states = [e.final_state for e in entries]
-    return ResultView(
-        revision_context=_revision(result.plan.source, result.plan.previous),
-        outcome=result.outcome,
-        summary=ResultSummary(
-            changed_count=states.count("succeeded"),
-            failed_count=states.count("failed"),
-            blocked_count=states.count("blocked"),
-            skipped_count=states.count("skipped"),
-            unchanged_count=states.count("no_op"),
-            message=result.message or UNSET,
-        ),
-        entries=entries,
-        host=result.plan.host,
-    )
+def revision_view(source: Source, previous: Source | None = None) -> RevisionView:
+    """Return which revision is meant, and which one held before.
 
-
-def _result_entry(entry: Entry, failure: Failure | None, result: Result) -> ResultEntryView:
-    state: FinalState = "succeeded"
-    if failure is not None:
-        state = "failed"
-    elif entry.action in {"no_op", "blocked", "skipped"}:
-        state = "no_op" if entry.action == "no_op" else "blocked" if entry.action == "blocked" else "skipped"
-    elif result.outcome == "failed":
-        state = "skipped"
-    return ResultEntryView(
-        object=object_view(entry.object),
-        final_state=state,
-        action=entry.action,
-        causes=tuple(_cause(c) for c in entry.causes),
-        notes=(failure.detail,) if failure else UNSET,
-    )
-
-
-def _revision(source: Source, previous: Source | None) -> RevisionView:
+    Args:
+        source: where the desired state comes from.
+        previous: where the one that was applied last came from.
+    """
     return RevisionView(
         target_revision=source.revision,
         requested_repository=source.repository or UNSET,
@@ -207,25 +155,31 @@ def _entry(entry: Entry, place: int) -> PlanEntryView:
     return PlanEntryView(
         object=object_view(entry.object),
         action=entry.action,
-        causes=tuple(_cause(c) for c in entry.causes),
-        dependencies=tuple(DependencyView("prerequisite", object_view(o)) for o in entry.requires),
+        causes=cause_views(entry),
+        dependencies=prerequisites(entry),
         order_index=place,
-        diff=_diff(entry) or UNSET,
+        diff=diff_view(entry),
         unchanged=True if entry.action == "no_op" else UNSET,
         steps=entry.steps or UNSET,
         notes=entry.notes or UNSET,
     )
 
 
-def _diff(entry: Entry) -> DiffView | None:
+def cause_views(entry: Entry) -> tuple[CauseView, ...]:
+    """Return why something happens to an object."""
+    return tuple(_cause(c) for c in entry.causes)
+
+
+def prerequisites(entry: Entry) -> tuple[DependencyView, ...]:
+    """Return what starts before an object."""
+    return tuple(DependencyView("prerequisite", object_view(o)) for o in entry.requires)
+
+
+def diff_view(entry: Entry) -> DiffView | UnsetType:
+    """Return how the object's file changes, if it does."""
     if not entry.diff_summary:
-        return None
-    if entry.action == "delete":
-        return DiffView("deletion", entry.diff_summary)
-    kind: Literal["creation", "line_based", "replacement"] = "creation"
-    if entry.action != "create":
-        kind = "line_based" if entry.diff else "replacement"
-    return DiffView(kind, entry.diff_summary, entry.diff or UNSET)
+        return UNSET
+    return DiffView(entry.diff_kind, entry.diff_summary, entry.diff or UNSET, entry.diff_details or UNSET)
 
 
 def _cause(cause: Cause) -> CauseView:

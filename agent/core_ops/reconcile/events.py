@@ -12,11 +12,13 @@ from core_ops.reconcile.model import (
     ReloadManager,
     RemoveFile,
     RemoveUndeclared,
+    Result,
     SetEnablement,
     UnitJob,
     Value,
     WriteFile,
 )
+from core_ops.reconcile.phases import Applying, PhaseChanged
 from core_ops.reconcile.retry import Diagnosis, words
 
 _ERROR, _WARNING, _NOTICE, _INFO = 3, 4, 5, 6  # syslog priorities, as journald wants them
@@ -111,16 +113,17 @@ class StoodStill(Value, frozen=True):
 
 
 class RunFinished(Value, frozen=True):
-    """A run is over. `message` sums it up; `succeeded` is what its exit status says."""
+    """A run is over. `message` sums it up; `succeeded` is what its exit status says; `result` is for whoever shows it."""
 
     revision: str
     outcome: str
     message: str
     succeeded: bool
     changed_count: int
+    result: Result | None = None
 
 
-Event = (
+JournalEvent = (
     RunStarted
     | SourceUnavailable
     | Warned
@@ -134,6 +137,7 @@ Event = (
     | StoodStill
     | RunFinished
 )
+Event = JournalEvent | PhaseChanged | Applying
 
 
 class JournalEntry(Value, frozen=True):
@@ -178,14 +182,14 @@ def effect_words(effect: Effect) -> tuple[str, str]:
             assert_never(effect)
 
 
-def journal_entry(event: Event) -> JournalEntry:
+def journal_entry(event: JournalEvent) -> JournalEntry:
     """Return how the journal is told."""
     priority, message, fields = _told(event)
     given = tuple((f"CORE_OPS_{key}", value) for key, value in fields.items() if value)
     return JournalEntry(MESSAGE_IDS[type(event)], priority, message, given)
 
 
-def _told(event: Event) -> tuple[int, str, dict[str, str]]:
+def _told(event: JournalEvent) -> tuple[int, str, dict[str, str]]:
     match event:
         case RunStarted() | RunFinished() | Planned():
             return _told_of_run(event)

@@ -78,7 +78,9 @@ def entries(found: Undeclared) -> Iterator[Entry]:
     for removal in sorted(found.removals, key=lambda r: r.object):
         cause = Cause("drift", f"nobody declared it, and {removal.root} is exclusive")
         what = "the empty directory " if removal.kind == "directory" else ""
-        yield Entry(removal.object, "delete", (cause,), diff_summary=f"removes {what}{removal.path}")
+        yield Entry(
+            removal.object, "delete", (cause,), diff_summary=f"removes {what}{removal.path}", diff_kind="deletion"
+        )
 
 
 def causes(node: Node, found: Undeclared) -> Iterator[Cause]:

@@ -3,26 +3,35 @@
 from collections.abc import Iterator
 from typing import Literal
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from core_ops.errors import printable
-from core_ops.reconcile.contract import CauseView, DependencyView, ObjectView, RevisionView, object_view
+from core_ops.reconcile.contract import (
+    CauseView,
+    DependencyView,
+    DiffView,
+    ObjectView,
+    RevisionView,
+    View,
+    object_view,
+    revision_view,
+)
 from core_ops.reconcile.explain import Explained
 from core_ops.reconcile.layers import Line
 from core_ops.reconcile.model import Obj, Source
 
+_OWN_SECTION = "X-CoreOps"
 _NOTHING = "nothing starts it"
 
 
-class LayerView(msgspec.Struct, frozen=True):
+class LayerView(View, frozen=True, omit_defaults=False):
     """One file the object is made of."""
 
     source: str
     path: str
 
 
-class LineView(msgspec.Struct, frozen=True, omit_defaults=True):
+class LineView(View, frozen=True):
     """One line that counts, and the places of the lines it makes void."""
 
     source: str
@@ -33,7 +42,7 @@ class LineView(msgspec.Struct, frozen=True, omit_defaults=True):
     overrides: tuple[str, ...] = ()
 
 
-class ExplainMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
+class ExplainMetadata(View, frozen=True):
     """The file on the host and everything that is read from it."""
 
     host: str
@@ -48,7 +57,7 @@ class ExplainMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
     group: str | UnsetType = UNSET
 
 
-class ExplainView(msgspec.Struct, frozen=True, tag_field="view_kind", tag="explain"):
+class ExplainView(View, frozen=True, kw_only=True, tag_field="view_kind", tag="explain"):
     """One object of a host's desired state."""
 
     revision_context: RevisionView
@@ -56,7 +65,9 @@ class ExplainView(msgspec.Struct, frozen=True, tag_field="view_kind", tag="expla
     action_or_outcome: Literal["desired"]
     causes: tuple[CauseView, ...]
     dependencies: tuple[DependencyView, ...]
+    diff: DiffView | UnsetType = UNSET
     metadata: ExplainMetadata
+    x_coreops: dict[str, str] | UnsetType = UNSET
     summary: str
 
 
@@ -71,7 +82,7 @@ def explain_view(explained: Explained, host: str, source: Source) -> ExplainView
     item = explained.item
     starts = explained.starts or ((_NOTHING,) if _startable(item.object) else ())
     return ExplainView(
-        revision_context=_revision(source),
+        revision_context=revision_view(source),
         object=object_view(item.object),
         action_or_outcome="desired",
         causes=tuple(CauseView("desired_change", f"declared by {layer}") for layer, _ in explained.layers),
@@ -91,21 +102,13 @@ def explain_view(explained: Explained, host: str, source: Source) -> ExplainView
             owner=item.owner or UNSET,
             group=item.group or UNSET,
         ),
+        x_coreops={line.key: line.value for line in explained.lines if line.section == _OWN_SECTION} or UNSET,
         summary=f"{item.object.display_id} is {item.path} on {host}",
     )
 
 
 def _startable(obj: Obj) -> bool:
     return obj.resource_type not in {"config", "dropin"}
-
-
-def _revision(source: Source) -> RevisionView:
-    return RevisionView(
-        source.revision,
-        source.repository or UNSET,
-        source.ref or UNSET,
-        signers=(source.signer,) if source.signer else UNSET,
-    )
 
 
 def _line(line: Line) -> LineView:

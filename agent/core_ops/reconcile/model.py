@@ -312,6 +312,9 @@ CauseKind = Literal[
 ]
 
 
+DiffKind = Literal["line_based", "semantic_only", "replacement", "deletion", "creation"]
+
+
 class Cause(Value, frozen=True):
     """Why an entry is acted on."""
 
@@ -321,7 +324,11 @@ class Cause(Value, frozen=True):
 
 
 class Entry(Value, frozen=True):
-    """One object of the plan: what happens to it, why, how its file changes, and the jobs its unit gets (`steps`)."""
+    """One object of the plan: what happens to it, why, how its file changes, and the jobs its unit gets (`steps`).
+
+    `requires` is what starts before it; `needs` is what it can't be right without: units that take it down, and the drop-ins
+    and config files it is started from. The fields of a diff count when `diff_summary` says something.
+    """
 
     object: Obj
     action: Action
@@ -329,8 +336,11 @@ class Entry(Value, frozen=True):
     requires: tuple[Obj, ...] = ()
     diff: str = ""
     diff_summary: str = ""
+    diff_kind: DiffKind = "creation"
+    diff_details: str = ""
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    needs: tuple[Obj, ...] = ()
 
 
 class WriteFile(Value, frozen=True, tag="write"):
@@ -418,26 +428,43 @@ class Plan(Value, frozen=True):
 
 # --- what came of it ------------------------------------------------------------------------------------------------
 
-Outcome = Literal["converged", "converged_with_tolerated_variance", "partially_applied", "failed", "non_converging"]
+Outcome = Literal[
+    "converged",
+    "converged_with_tolerated_variance",
+    "partially_applied",
+    "failed",
+    "non_converging",
+    "rolled_back",
+]
 FinalState = Literal["succeeded", "failed", "blocked", "skipped", "no_op"]
 
 
 class Failure(Value, frozen=True):
-    """One thing that did not come out: which object, in which phase, what systemd or the kernel said."""
+    """One thing that did not come out: which object, in which phase, what systemd or the kernel said.
+
+    `dependency` says that its job was never tried, because that of a unit it needs failed.
+    """
 
     object: Obj | None
     unit: str
     phase: Literal["applying", "verifying"]
     detail: str
+    dependency: bool = False
 
 
 class Result(Value, frozen=True):
-    """What a run did, object by object."""
+    """What a run did, object by object.
+
+    `unreached` are the objects with a step that was not tried, because an earlier one failed. `started_at` is when the run
+    began to change the host (RFC 3339), or empty.
+    """
 
     plan: Plan
     outcome: Outcome
     failures: tuple[Failure, ...]
     message: str = ""
+    unreached: tuple[Obj, ...] = ()
+    started_at: str = ""
 
 
 class Finding(Value, frozen=True, order=True):

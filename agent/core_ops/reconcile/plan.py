@@ -5,11 +5,11 @@ written down before the host was touched, so after any cut the next plan finishe
 reloaded and restarted even when all files are right, and what is owned but not desired is removed even when half is gone.
 """
 
-import difflib
 from collections.abc import Iterator
 
 from core_ops.reconcile import exclusive, ownership
 from core_ops.reconcile.compare import ENABLED, UP, Comparison, FileChange, UnitChange, compare, converged
+from core_ops.reconcile.diffs import file_diff
 from core_ops.reconcile.effects import effects
 from core_ops.reconcile.graph import Graph, Node, build
 from core_ops.reconcile.model import (
@@ -26,8 +26,6 @@ from core_ops.reconcile.model import (
     UnitState,
 )
 from core_ops.reconcile.mountpoints import with_mount_points
-
-DIFF_LIMIT_BYTES = 64 * 1024  # a longer file is summed up: nobody reads such a diff, and it may be data
 
 
 def plan(desired: Desired, last: LastApplied, observed: Observed) -> Plan:
@@ -94,11 +92,20 @@ def _blocked(change: FileChange) -> Entry:
 
 def _written(change: FileChange, unit: UnitChange | None, graph: Graph) -> Entry:
     action: Action = "create" if change.seen.kind == "absent" else "update"
-    diff, summary = _diff(change)
-    notes = (*_notes(unit, graph), *ownership.unknown(change.item, change.accounts))
-    requires = _requires(unit.node, graph) if unit else ()
-    steps = _steps(unit) if unit else ()
-    return Entry(change.item.object, action, (_file_cause(change),), requires, diff, summary, steps, notes)
+    diff = file_diff(change)
+    return Entry(
+        change.item.object,
+        action,
+        (_file_cause(change),),
+        _requires(unit.node, graph) if unit else (),
+        diff=diff.unified,
+        diff_summary=diff.summary,
+        diff_kind=diff.kind,
+        diff_details=diff.details,
+        steps=_steps(unit) if unit else (),
+        notes=(*_notes(unit, graph), *ownership.unknown(change.item, change.accounts)),
+        needs=_needs(unit.node, graph) if unit else (),
+    )
 
 
 def _file_cause(change: FileChange) -> Cause:
@@ -110,7 +117,7 @@ def _file_cause(change: FileChange) -> Cause:
     if change.seen.content != change.item.content:
         return Cause("drift", "was changed on the host")
     whose = ownership.owner_words(change.seen, change.accounts)
-    return Cause("drift", f"mode or owner was changed on the host (mode {change.seen.mode:04o}, owner {whose})")
+    return Cause("drift", f"was given another mode or owner on the host (mode {change.seen.mode:04o}, owner {whose})")
 
 
 def _acted(unit: UnitChange, found: Comparison, graph: Graph) -> Entry:
@@ -121,12 +128,13 @@ def _acted(unit: UnitChange, found: Comparison, graph: Graph) -> Entry:
     if not causes and unit.stop:
         causes = (Cause("dependency_change", "its last container stops, and podman ends a pod with that"),)
     if unit.left:
+        causes = (*causes, Cause("runtime_variance", "it may differ until its job is over"))
         return Entry(unit.node.object, "skipped", causes, _requires(unit.node, graph), notes=(unit.left,))
     if unit.job != "restart":
         causes = (*causes, *_down_causes(unit))
     action: Action = "restart" if unit.job == "restart" else "recover"
-    requires, notes = _requires(unit.node, graph), _notes(unit, graph)
-    return Entry(unit.node.object, action, causes, requires, steps=_steps(unit), notes=notes)
+    requires, notes, needs = _requires(unit.node, graph), _notes(unit, graph), _needs(unit.node, graph)
+    return Entry(unit.node.object, action, causes, requires, steps=_steps(unit), notes=notes, needs=needs)
 
 
 def _input_causes(node: Node, found: Comparison, graph: Graph) -> Iterator[Cause]:
@@ -191,6 +199,11 @@ def _requires(node: Node, graph: Graph) -> tuple[Obj, ...]:
     return tuple(sorted(graph.nodes[u].object for u in units))
 
 
+def _needs(node: Node, graph: Graph) -> tuple[Obj, ...]:
+    units = (graph.nodes[u].object for u in node.relations.strong if u in graph.nodes)
+    return tuple(sorted({*units, *(i.object for i in (*node.dropins, *node.configs))}))
+
+
 def _removals(found: Comparison) -> Iterator[Entry]:
     for owned in sorted(found.gone, key=lambda o: o.object):
         cause = Cause("desired_change", "no longer in the repository")
@@ -198,7 +211,9 @@ def _removals(found: Comparison) -> Iterator[Entry]:
         stops = state.active in UP and owned.object.resource_type != "slice"
         verbs = ("stop" if stops else "", "disable" if state.enabled in ENABLED else "")
         steps = tuple(f"{verb} {owned.unit}" for verb in verbs if verb)
-        yield Entry(owned.object, "delete", (cause,), diff_summary=f"removes {owned.path}", steps=steps)
+        yield Entry(
+            owned.object, "delete", (cause,), diff_summary=f"removes {owned.path}", diff_kind="deletion", steps=steps
+        )
 
 
 def _ordered(entries: Iterator[Entry], graph: Graph) -> Iterator[Entry]:
@@ -209,34 +224,3 @@ def _ordered(entries: Iterator[Entry], graph: Graph) -> Iterator[Entry]:
             places.setdefault(item.object, place)
     ranks = {"config": 0, "dropin": 1}
     yield from sorted(entries, key=lambda e: (places.get(e.object, -1), ranks.get(e.object.resource_type, 2), e.object))
-
-
-# --- diffs ----------------------------------------------------------------------------------------------------------
-
-
-def _diff(change: FileChange) -> tuple[str, str]:
-    """Return (unified diff or nothing, one line that sums it up)."""
-    new, old = change.item.content, change.seen.content
-    path = change.item.path
-    verb = "creates" if change.seen.kind == "absent" else "replaces"
-    changed = () if verb == "creates" else ownership.changes(change.item, change.seen, change.accounts)
-    texts = _text(old), _text(new)
-    if texts[0] is None or texts[1] is None:
-        return "", f"{verb} {path} ({', '.join((f'{len(new)} bytes, not shown', *changed))})"
-    lines = list(difflib.unified_diff(_lines(texts[0]), _lines(texts[1]), "on the host", "desired", lineterm=""))
-    added = sum(1 for line in lines[2:] if line.startswith("+"))
-    removed = sum(1 for line in lines[2:] if line.startswith("-"))
-    return "\n".join(lines), f"{verb} {path} ({', '.join((f'+{added} -{removed}', *changed))})"
-
-
-def _text(content: bytes) -> str | None:
-    if len(content) > DIFF_LIMIT_BYTES or b"\0" in content:
-        return None
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-
-
-def _lines(text: str) -> list[str]:
-    return text.splitlines()

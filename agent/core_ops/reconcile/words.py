@@ -1,24 +1,24 @@
-"""A plan, a result or a status in human words: a pure rendering of the JSON views, so that both always say the same.
+"""A plan or a status in human words: a pure rendering of the JSON views, so that both always say the same.
 
 A line says by its first sign what kind it is (`+` create, `~` update, `-` delete, `✗` failure); whoever has a terminal may
 colour by it. Nothing here knows what a terminal is.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
 
 from msgspec import UNSET
 
 from core_ops.errors import printable
-from core_ops.reconcile.contract import PlanEntryView, PlanView, ResultView, RevisionView
-from core_ops.reconcile.model import Failure
+from core_ops.reconcile.contract import PlanEntryView, PlanView, RevisionView
 from core_ops.reconcile.record import Lifecycle, Record
 from core_ops.reconcile.snapshots import Snapshot
 
 DIFF_LINES_SHOWN = 12
 SNAPSHOTS_SHOWN = 10
+DIFF_COLUMNS_SHOWN = 160
+REQUIRED_SHOWN = 8
 
-_SIGNS: Mapping[str, str] = {
+SIGNS: Mapping[str, str] = {
     "create": "+",
     "update": "~",
     "replace": "~",
@@ -41,35 +41,40 @@ _TALLIES = (
 _RULE = "─" * 72
 
 
-def brief_lines(view: PlanView) -> Iterator[str]:
-    """Yield a plan in one line per changed object with its first cause: what an apply is about to do."""
-    yield f"Applying to host {view.host} @ {_transition(view.revision_context, recovering=False)}"
+def heading_lines(view: PlanView) -> Iterator[str]:
+    """Yield what an apply is about to do: to which host, from where to where, and how much."""
+    yield f"Applying to host {printable(view.host)} @ {_transition(view)}"
     yield _RULE
     yield from tallies(view)
+
+
+def brief_lines(view: PlanView) -> Iterator[str]:
+    """Yield a plan in one line per changed object with its first cause."""
+    yield from heading_lines(view)
     for entry in view.entries:
         if entry.action != "no_op":
             name = printable(entry.object.display_id)
-            yield f"{_SIGNS[entry.action]} {entry.action:<8} {name}  ({printable(entry.causes[0].summary)})"
+            yield f"{SIGNS[entry.action]} {entry.action:<8} {name}  ({printable(entry.causes[0].summary)})"
     yield ""
 
 
-def plan_lines(view: PlanView, *, recovering: bool = False, full: bool = False) -> Iterator[str]:
+def plan_lines(view: PlanView, *, full: bool = False) -> Iterator[str]:
     """Yield a plan for people: header, tallies, a block per changed object, and how many stay as they are.
 
     Args:
         view: the plan.
-        recovering: nothing was ever applied successfully, but an attempt was made.
-        full: show whole diffs instead of their first lines.
+        full: show whole diffs and trees instead of their first lines.
     """
-    yield f"Plan for host {view.host} @ {_transition(view.revision_context, recovering=recovering)}"
+    yield f"Plan for host {printable(view.host)} @ {_transition(view)}"
     if view.revision_context.signers is not UNSET:
-        yield f"signed by {', '.join(view.revision_context.signers)}"
+        yield f"signed by {printable(', '.join(view.revision_context.signers))}"
     yield _RULE
     yield from tallies(view)
     changed = [e for e in view.entries if e.action != "no_op"]
+    below = {e.object.display_id: _prerequisites(e) for e in view.entries}
     for entry in changed:
         yield ""
-        yield from _entry_lines(entry, full=full)
+        yield from _entry_lines(entry, below, full=full)
     if changed:
         yield ""
     unchanged = view.summary.unchanged_count
@@ -94,15 +99,21 @@ def tallies(view: PlanView) -> Iterator[str]:
     actions = [e.action for e in view.entries]
     for action, name in _TALLIES:
         if count := actions.count(action):  # type: ignore[arg-type]  # the table holds the contract's words
-            yield f"[{_SIGNS[action]}] {name} • {count}"
+            yield f"[{SIGNS[action]}] {name} • {count}"
 
 
-def _transition(context: RevisionView, *, recovering: bool) -> str:
-    target = _named(context.target_revision, context.requested_ref)
+def _transition(view: PlanView) -> str:
+    context = view.revision_context
+    target = named_revision(context)
     if context.last_applied_revision is UNSET:
-        return f"{target} ({'recovery from failed initial apply' if recovering else 'first run'})"
+        return f"{target} ({'first run' if view.recovering is UNSET else 'recovery from failed initial apply'})"
     before = _named(context.last_applied_revision, context.last_applied_requested_ref)
     return target if before == target else f"{before} -> {target}"
+
+
+def named_revision(context: RevisionView) -> str:
+    """Return the target revision as people read it: eight digits and the ref."""
+    return _named(context.target_revision, context.requested_ref)
 
 
 def _named(revision: str, ref: object) -> str:
@@ -111,12 +122,11 @@ def _named(revision: str, ref: object) -> str:
     return f"{short} ({name})" if ref is not UNSET else short
 
 
-def _entry_lines(entry: PlanEntryView, *, full: bool) -> Iterator[str]:
-    yield f"{_SIGNS[entry.action]} {entry.action:<8} {printable(entry.object.display_id)}"
+def _entry_lines(entry: PlanEntryView, below: Mapping[str, tuple[str, ...]], *, full: bool) -> Iterator[str]:
+    yield f"{SIGNS[entry.action]} {entry.action:<8} {printable(entry.object.display_id)}"
     for cause in entry.causes:
         yield f"    because  {printable(cause.summary)}"
-    for dependency in entry.dependencies:
-        yield f"    requires {printable(dependency.object.display_id)}"
+    yield from _required_lines(entry, below, full=full)
     if entry.steps is not UNSET:
         yield f"    does     {printable(', '.join(entry.steps))}"
     if entry.notes is not UNSET:
@@ -128,44 +138,41 @@ def _entry_lines(entry: PlanEntryView, *, full: bool) -> Iterator[str]:
             yield from _diff_lines(entry.diff.unified_diff, full=full)
 
 
+def _prerequisites(entry: PlanEntryView) -> tuple[str, ...]:
+    return tuple(d.object.display_id for d in entry.dependencies if d.relation == "prerequisite")
+
+
+def _required_lines(entry: PlanEntryView, below: Mapping[str, tuple[str, ...]], *, full: bool) -> Iterator[str]:
+    """Yield what starts before an object as a tree; what another branch brings along stands there and nowhere else."""
+    direct = _prerequisites(entry)
+    further = {name for top in direct for name, _ in _branches(below.get(top, ()), below, 1, set())}
+    tree = list(_branches(tuple(d for d in direct if d not in further), below, 0, set()))
+    shown = tree if full else tree[:REQUIRED_SHOWN]
+    for place, (name, depth) in enumerate(shown):
+        yield f"    {'' if place else 'requires':<8} {'   ' * (depth - 1) + '└─ ' if depth else ''}{printable(name)}"
+    if len(tree) > len(shown):
+        yield f"             … {len(tree) - len(shown)} more (-v shows them)"
+
+
+def _branches(
+    names: tuple[str, ...], below: Mapping[str, tuple[str, ...]], depth: int, seen: set[str]
+) -> Iterator[tuple[str, int]]:
+    for name in names:
+        if name not in seen:
+            seen.add(name)
+            yield name, depth
+            yield from _branches(below.get(name, ()), below, depth + 1, seen)
+
+
 def _diff_lines(diff: str, *, full: bool) -> Iterator[str]:
-    lines = [line for line in diff.splitlines() if not line.startswith(("--- ", "+++ "))]
+    lines = diff.split("\n")[2:]  # without the names of both sides
     shown = lines if full else lines[:DIFF_LINES_SHOWN]
     for line in shown:
-        yield f"      {printable(line.expandtabs(4))}"
+        text = printable(line.expandtabs(4))
+        more = len(text) - DIFF_COLUMNS_SHOWN
+        yield f"      {text}" if full or more <= 0 else f"      {text[:DIFF_COLUMNS_SHOWN]}… ({more} more characters)"
     if len(lines) > len(shown):
         yield f"      … {len(lines) - len(shown)} more lines (-v shows them)"
-
-
-def result_lines(view: ResultView, failures: tuple[Failure, ...]) -> Iterator[str]:
-    """Yield what an apply came to: each failure as a block of its own, then the summary and the outcome."""
-    context, s = view.revision_context, view.summary
-    where = f"{view.host} @ {_named(context.target_revision, context.requested_ref)}"
-    if s.unchanged_count == len(view.entries):
-        yield f"Host {where}: in sync, {_objects(s.unchanged_count)} as desired."
-    for failure in failures:
-        yield ""
-        yield from _failure_lines(failure)
-    counts = (
-        (s.changed_count, "changed"),
-        (s.failed_count, "failed"),
-        (s.blocked_count, "blocked"),
-        (s.skipped_count, "left alone"),
-        (s.unchanged_count, "unchanged"),
-    )
-    yield ""
-    yield "Summary: " + (", ".join(f"{count} {word}" for count, word in counts if count) or "nothing to manage")
-    yield f"Outcome: {view.outcome}"
-
-
-def _failure_lines(failure: Failure) -> Iterator[str]:
-    name = failure.object.display_id if failure.object else failure.unit or "the run"
-    phase: Literal["Applying", "Verifying"] = "Applying" if failure.phase == "applying" else "Verifying"
-    yield f"✗ {printable(name)} failed during {phase}"
-    yield f"    {printable(failure.detail)}"
-    if failure.unit:
-        yield f"    see  systemctl status {printable(failure.unit)}"
-        yield f"         journalctl -b -u {printable(failure.unit)}"
 
 
 def status_lines(record: Record, lifecycle: Lifecycle, trust: str, said: tuple[str, ...]) -> Iterator[str]:

@@ -24,10 +24,15 @@ def yaml_node(content: bytes) -> Node:
         Refused: it is no YAML, or YAML that a manifest may not hold.
     """
     text = decoded(content)
-    return plain_node(text) or _read(text)
+    return plain_node(text) or any_node(text)
 
 
-def _read(text: str) -> Node:
+def any_node(text: str) -> Node:
+    """Return what a YAML document says, plain or not.
+
+    Raises:
+        Refused: as `yaml_node`.
+    """
     import yaml  # noqa: PLC0415 - 13 ms that only a run which reads odd manifests may pay
 
     try:

@@ -31,7 +31,8 @@ def plain_node(text: str) -> Map | None:
             node = _value(value, number) if value else None
             if value and node is None:
                 return None
-            entries, indent = (None, "") if value else ([], "")
+            entries = None if value else []
+            indent = ""
             pairs[found[1]] = (key, node or List((), number))
         elif entries is not None and (item := _ENTRY.fullmatch(line)) and (not entries or item[1] == indent):
             indent = item[1]

@@ -1,0 +1,25 @@
+"""The phases of a run, and the two events that only those who look on are told: where a run is, and what it is trying.
+
+They leave no trace in the journal: each change and each failure has an entry there, and a run with nothing to do every five
+minutes should say one thing, not twelve.
+"""
+
+from typing import Literal
+
+from core_ops.reconcile.model import Effect, Value
+
+Phase = Literal["resolution", "graph_construction", "planning", "execution", "convergence_check", "final_summary"]
+PhaseState = Literal["started", "succeeded", "failed", "skipped"]
+
+
+class PhaseChanged(Value, frozen=True):
+    """A phase began, or ended in one of three ways; one that is `skipped` never began."""
+
+    phase: Phase
+    state: PhaseState
+
+
+class Applying(Value, frozen=True):
+    """A batch of effects is about to be tried."""
+
+    effects: tuple[Effect, ...]
