@@ -34,8 +34,10 @@ def directory(parent: str) -> Generator[str]:
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
-        os.close(lock)
+        with contextlib.suppress(OSError):  # also what `ignore_errors` lets through; the next run sweeps what is left
+            shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.close(lock)
 
 
 def write(top: str, files: Iterable[tuple[str, bytes]]) -> None:
