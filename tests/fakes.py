@@ -17,6 +17,7 @@ from core_ops.reconcile.complaints import Complaint
 from core_ops.reconcile.escape import where
 from core_ops.reconcile.events import Event
 from core_ops.reconcile.kinds import UnitName, dropin_targets, unit_name
+from core_ops.reconcile.meaning import fingerprint
 from core_ops.reconcile.model import (
     Account,
     Accounts,
@@ -143,7 +144,7 @@ class FakeHost:
         """What the unit would be started from after a reload."""
         path = next(p for p in self.files if self._unit_of(p) == unit)
         loaded = self._load(path, unit, Peers({}, {}, {}))
-        return (*loaded.definition, *self._configs(loaded.text))
+        return self._inputs(loaded)
 
     # --- systemd ----------------------------------------------------------------------------------------------------
 
@@ -172,10 +173,18 @@ class FakeHost:
                 return self._job(effect)
         return ()
 
+    def _take_in_configs(self, job: UnitJob) -> Iterable[Failure]:
+        if job.unit not in self.running:
+            return (Failure(job.object, job.unit, "applying", "Unit cannot be reloaded because it is inactive"),)
+        self.running[job.unit] = (self.running[job.unit][0], *self._configs(self.loaded[job.unit].text))
+        return ()
+
     def _job(self, job: UnitJob) -> Iterable[Failure]:
         self.log.append(f"{job.verb} {job.unit}")
         if job.verb == "reset-failed":
             return ()
+        if job.verb == "reload":
+            return self._take_in_configs(job)
         if job.verb in {"stop", "restart"}:
             self._stop(job.unit)
             if job.unit in self.busy:  # what needed it has stopped by the time it turns out to be in use
@@ -218,12 +227,16 @@ class FakeHost:
         if loaded is None or unit in self.running or unit in self.refuses_to_start:
             return
         self._invocation[unit] = f"{next(self._invocations):032x}"
-        self.running[unit] = (*loaded.definition, *self._configs(loaded.text))
+        self.running[unit] = self._inputs(loaded)
         for other in loaded.relations.wants:
             self._start(other)
         if loaded.oneshot and not loaded.remains:
             del self.running[unit]
             self.finished.add(unit)
+
+    def _inputs(self, loaded: Loaded) -> tuple[tuple[str, bytes], ...]:
+        """What a unit runs from: what its files mean together, and its config files as they are."""
+        return (loaded.definition[0][0], fingerprint(loaded.text).encode()), *self._configs(loaded.text)
 
     def _configs(self, text: UnitText) -> tuple[tuple[str, bytes], ...]:
         config = f"{self.directories.config}/"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from core_ops.reconcile.check import Said
 from core_ops.reconcile.layout import read_layout
-from core_ops.reconcile.model import Desired, Directories, Finding, Source, TreeFile
+from core_ops.reconcile.model import Desired, Directories, Finding, Item, Source, TreeFile
 from core_ops.reconcile.render import render
 
 HOST = "h1"
@@ -38,6 +38,13 @@ def spoken(finding: Finding | Said) -> str:
     """A finding as the fixtures have it: `path:line: Code: message`, without a line where the whole file is meant."""
     line = f":{finding.line}" if finding.line else ""
     return f"{finding.path}{line}: {finding.code}: {finding.message}"
+
+
+def by_hand(item: Item) -> bytes:
+    """A file after somebody edited it on the host, in a way that matters."""
+    return item.content + (
+        b"# by hand\n" if item.object.resource_type == "config" else b"\n[Unit]\nDescription=by hand\n"
+    )
 
 
 INSTALL = "[Install]\nWantedBy=multi-user.target\n"
@@ -127,7 +134,8 @@ def worlds(draw: st.DrawFn) -> Mapping[str, str]:
             files[f"{base}/{name}.container"] = CONTAINER.format(image=image, more=more)
         elif kind == "service":
             requires = draw(st.sampled_from(["", _NEEDS_A, _NEEDS_MOUNT])) if name != "a" else draw(_MAYBE_MOUNT)
-            own = more.replace("Network=z.network\n", "").replace("Volume=", "BindReadOnlyPaths=")
+            use = draw(st.sampled_from(["BindReadOnlyPaths=", "ExecReload=/bin/true\nEnvironment=FILE="]))
+            own = more.replace("Network=z.network\n", "").replace("Volume=", use)
             files[f"{base}/{name}.service"] = requires + SERVICE.format(image=image, more=own)
         else:
             files |= {f"{base}/{path}": text for path, text in _job(kind, name, image).items()}

@@ -118,3 +118,39 @@ def test_systemd_reads_drop_ins_in_the_order_that_is_planned(bare_guest: Guest, 
     alone = [f"/etc/systemd/system/{target}.d/alone-{place}.conf" for place, target in enumerate(targets)]
     own = [p for p in read if p.startswith("/etc/systemd/system/")]
     assert own == sorted((*alone, *chosen), key=lambda path: path.rpartition("/")[2])
+
+
+def test_what_a_change_means_decides_what_happens(site: Site) -> None:
+    """A reload takes in a config file, a comment changes nothing, and a new setting restarts; on real systemd."""
+    listens = "trap 'cat /etc/web/app.conf >/run/seen' HUP; while :; do sleep 0.1; done"
+    unit = (
+        f'[Service]\nExecStart=/bin/sh -c "{listens}"\nExecReload=/bin/kill -HUP $MAINPID\n'
+        "[Install]\nWantedBy=multi-user.target\n"
+    )
+    files = {
+        "hosts/guest/host.yaml": "host: guest\nservices: [web]\n",
+        "services/web/web.service": unit,
+        "services/web/config/app.conf": "one\n",
+    }
+    site.commit(files)
+    site.init()
+    site.agent()
+    before = site.invocations("web")
+
+    site.commit({"services/web/config/app.conf": "two\n"})
+    site.agent()
+    site.guest.wait_until("grep", "-q", "two", "/run/seen")
+    assert changed(site, before) == set()
+
+    site.commit({"services/web/web.service": f"# a comment\n{unit}"})
+    plan = site.core_ops("plan")
+    assert "comments or layout only" in plan.stdout
+    site.agent()
+    assert "comment" not in site.guest.read_text("/etc/systemd/system/web.service")
+    assert site.guest.show("web.service", "NeedDaemonReload") == {"NeedDaemonReload": "no"}
+    assert changed(site, before) == set()
+
+    site.commit({"services/web/web.service": unit.replace("[Install]", "Nice=5\n[Install]")})
+    assert "Nice=" in site.core_ops("plan").stdout
+    site.agent()
+    assert changed(site, before) == {"web"}

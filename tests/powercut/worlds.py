@@ -7,7 +7,7 @@ import msgspec
 
 from core_ops.reconcile.graph import build
 from core_ops.reconcile.model import Desired, Directories, Value
-from trees import INSTALL, rendered
+from trees import INSTALL, by_hand, rendered
 
 COUNT = 50
 
@@ -142,7 +142,7 @@ class _Maker:
         for path in self._files:
             is_kind = ("configs" if "/config/" in path else "drop-ins" if ".d/" in path else "update") == kind
             if is_kind or kind == "update":
-                files[path] += "# another\n"
+                files[path] += "# another\n" if "/config/" in path else "\n[Unit]\nDescription=another\n"
         return self._rendered(files)
 
     def drift(self, before: Desired) -> Iterator[ByHand]:
@@ -151,7 +151,7 @@ class _Maker:
         items = configs if self._dice.random() < 0.6 else before.items
         for item in self._dice.sample(items, min(3, len(items))):
             what = self._dice.choice(["edit", "remove", "mode"])
-            content = None if what == "remove" else item.content + (b"# by hand\n" if what == "edit" else b"")
+            content = None if what == "remove" else by_hand(item) if what == "edit" else item.content
             yield ByHand(item.path, content, 0o600 if what == "mode" else 0o644)
 
     def _rendered(self, files: Mapping[str, str]) -> Desired:

@@ -31,7 +31,7 @@ from core_ops.reconcile.pin import Trust
 from core_ops.reconcile.plan import plan
 from core_ops.reconcile.record import Controller, Record, Status
 from fakes import Cut, FakeClock, FakeHost, FakeProver, FakeSource, FakeStore, Recorder
-from trees import HOST, rendered, worlds
+from trees import HOST, by_hand, rendered, worlds
 
 GOAL = outlook.Goal(HOST, Directories(), Trust("unsigned", (), ""), Controller())
 BEGIN = Record(status=Status())
@@ -74,7 +74,7 @@ def drift(host: FakeHost, desired: Desired, what: list[tuple[int, str, bool]]) -
         if verb == "stop":
             host.running.pop(item.unit, None)
             continue
-        host.edit(item.path, item.content + b"# by hand\n" if verb == "edit" else None)
+        host.edit(item.path, by_hand(item) if verb == "edit" else None)
         if restarts:
             host.reload()
             for unit in sorted(host.running):  # a config file's users too, so that they run from what was edited

@@ -173,9 +173,10 @@ POD = {
 
 
 def changed(files: dict[str, str], *names: str) -> Plan:
-    """The plan of a settled host after a line was added to some of its files."""
+    """The plan of a settled host after some of its files were changed in a way that matters."""
     last, observed = settled(rendered(files))
-    return plan(rendered({**files, **{n: f"# changed\n{files[n]}" for n in names}}), last, observed)
+    more = {n: "# changed\n" if "/config/" in n else "\n[Unit]\nDescription=changed\n" for n in names}
+    return plan(rendered({**files, **{n: files[n] + more[n] for n in names}}), last, observed)
 
 
 def test_a_pod_brings_up_its_containers() -> None:

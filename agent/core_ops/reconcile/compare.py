@@ -11,9 +11,11 @@ import msgspec
 from core_ops.reconcile.escape import where
 from core_ops.reconcile.exclusive import Undeclared, undeclared
 from core_ops.reconcile.graph import Graph, Node
+from core_ops.reconcile.impact import reload_suffices
 from core_ops.reconcile.model import Accounts, Desired, FileState, Item, LastApplied, Observed, Owned, UnitState, Value
 from core_ops.reconcile.mountstops import remounted, with_mounts
 from core_ops.reconcile.ownership import as_asked, names
+from core_ops.reconcile.variance import only_formatting, says_the_same_file
 
 UP = frozenset({"active", "reloading", "activating", "refreshing"})
 ENABLED = frozenset({"enabled", "enabled-runtime"})
@@ -35,13 +37,21 @@ class Subjects(Value, frozen=True):
 
 
 class FileChange(Value, frozen=True):
-    """One desired file: what stands there, what was applied before, and whether it must be written."""
+    """One desired file: what stands there, what was applied before, and whether it must be written.
+
+    A `variance` is a difference that nobody who reads the file would notice; it is left as it is.
+    """
 
     item: Item
     seen: FileState
     before: Item | None
-    kind: Literal["same", "write", "blocked"]
+    kind: Literal["same", "variance", "write", "blocked"]
     accounts: Accounts = Accounts()
+
+    @property
+    def differs(self) -> bool:
+        """Whether the file is not what it should be, in a way that matters."""
+        return self.kind in {"write", "blocked"}
 
     @property
     def by_author(self) -> bool:
@@ -63,7 +73,7 @@ class UnitChange(Value, frozen=True):
     node: Node
     state: UnitState
     stop: bool
-    job: Literal["", "start", "restart"]
+    job: Literal["", "start", "restart", "reload"]
     reset: bool
     enablement: Literal["", "reenable", "disable"]
     stale: Literal["", "unknown", "older"]
@@ -130,10 +140,19 @@ def compare(
         files[item.path] = _judged(change, owned=item.path in owned)
     gone = tuple(o for o in last.owned if o.path not in files)
     stray = undeclared(desired, gone, observed.roots)
-    redefined, touched = _touched(graph, files, gone, stray)
     started = {s.unit: s.inputs for s in last.started}
     up = {unit for unit, state in states.items() if state.active in UP}
-    fresh = {u for u, n in graph.nodes.items() if u not in touched and started.get(u) == n.inputs}
+    old = before_graph or graph
+    as_before = {u for u, n in old.nodes.items() if started.get(u) == n.inputs}
+    changes = _Changes(files, gone, stray, old, seen)
+    redefined = frozenset(u for u, n in graph.nodes.items() if changes.redefine(n))
+    mild = {u for u, n in graph.nodes.items() if u in up & as_before and u not in redefined and changes.suit_reload(n)}
+    touched = frozenset(u for u, n in graph.nodes.items() if u in redefined or changes.reach(n))
+    hard = graph.strong_dependents(touched - mild)
+    mild -= hard
+    touched = graph.strong_dependents(touched)
+    calm = (touched - hard - mild) & as_before
+    fresh = {u for u, n in graph.nodes.items() if u not in touched and started.get(u) == n.inputs} | mild | calm
     redefined |= remounted(graph, before_graph or graph, up - fresh, frozenset(o.unit for o in gone) & up)
     stopping = with_mounts(graph, graph.strong_dependents(redefined), up)
     emptied = _emptied(graph, before_graph or graph, up, up & (fresh - stopping))
@@ -143,7 +162,13 @@ def compare(
             node,
             states.get(unit, UnitState(unit)),
             started.get(unit),
-            _Context(unit in touched, unit in stopping, node.item.path in owned),
+            _Context(
+                touched=unit in hard,
+                stopping=unit in stopping,
+                known=node.item.path in owned,
+                reload=unit in mild,
+                calm=unit in calm,
+            ),
         )
         for unit, node in graph.nodes.items()
     }
@@ -153,7 +178,7 @@ def compare(
 
 def _judged(change: FileChange, *, owned: bool) -> FileChange:
     """Return the change of a file with what it comes to: nothing, a write, or somebody else's file in the way."""
-    kind: Literal["same", "write", "blocked"] = "write"
+    kind: Literal["same", "variance", "write", "blocked"] = "write"
     if change.seen.kind == "other":
         kind = "blocked"
     elif change.seen.kind == "file":
@@ -161,23 +186,52 @@ def _judged(change: FileChange, *, owned: bool) -> FileChange:
             kind = "same"
         elif not owned:
             kind = "blocked"
+        elif only_formatting(change.item, change.seen, change.accounts):
+            kind = "variance"
     return msgspec.structs.replace(change, kind=kind)
 
 
-def _touched(
-    graph: Graph, files: dict[str, FileChange], gone: tuple[Owned, ...], stray: Undeclared
-) -> tuple[frozenset[str], frozenset[str]]:
-    """Return (units whose definition changes, units one of whose inputs changes, dependents included)."""
-    dropped = {o.unit for o in gone}
-    wide = [o.object for o in gone if o.object.resource_type == "dropin"]
-    redefined: set[str] = set()
-    touched: set[str] = set()
-    for unit, node in graph.nodes.items():
-        if unit in dropped or any(files[i.path].kind != "same" for i in node.definition) or any(map(node.reads, wide)):
-            redefined.add(unit)
-        if any(files[i.path].kind != "same" for i in node.configs) or any(stray.touches(node)):
-            touched.add(unit)
-    return frozenset(redefined), graph.strong_dependents(redefined | touched)
+class _Changes(Value, frozen=True):
+    """What changes on the host, asked unit by unit; `old` are the units as they were applied last."""
+
+    files: dict[str, FileChange]
+    gone: tuple[Owned, ...]
+    stray: Undeclared
+    old: Graph
+    seen: dict[str, FileState]
+
+    def redefine(self, node: Node) -> bool:
+        """Whether systemd would read another unit than before; files that mean the same together do not count."""
+        dropped = any(o.unit == node.unit or (_is_dropin(o) and node.reads(o.object)) for o in self.gone)
+        if not dropped and not any(self.files[i.path].differs for i in node.definition):
+            return False
+        before = self.old.nodes.get(node.unit)
+        return before is None or before.meaning != node.meaning or not self._stands(before)
+
+    def _stands(self, before: Node) -> bool:
+        """Whether the files of a unit are on the host as they were applied."""
+        states = ((item, self.seen.get(item.path, FileState(item.path, "absent"))) for item in before.definition)
+        return all(
+            seen.kind == "file" and (seen.content == item.content or says_the_same_file(item, seen))
+            for item, seen in states
+        )
+
+    def reach(self, node: Node) -> bool:
+        """Whether a config file that the unit uses changes."""
+        return any(self.files[i.path].differs for i in node.configs) or any(self.stray.touches(node))
+
+    def suit_reload(self, node: Node) -> bool:
+        """Whether a reload makes the unit take in all that changes."""
+        changed = [i for i in node.configs if self.files[i.path].differs]
+        if not changed or any(self.stray.touches(node)):
+            return False
+        before = self.old.nodes.get(node.unit)
+        same = before is not None and before.meaning == node.meaning and before.relations == node.relations
+        return same and reload_suffices(node.item.path.rpartition("/")[2], node.text, changed)
+
+
+def _is_dropin(owned: Owned) -> bool:
+    return owned.object.resource_type == "dropin"
 
 
 def _emptied(graph: Graph, before: Graph, up: set[str], kept: set[str]) -> frozenset[str]:
@@ -203,11 +257,15 @@ class _Context(Value, frozen=True):
     touched: bool
     stopping: bool
     known: bool
+    reload: bool
+    calm: bool  # older inputs are accounted for: somebody it depends on takes them in by a reload
 
 
 def _unit(node: Node, state: UnitState, started: str | None, context: _Context) -> UnitChange:
     touched, stopping, known = context.touched, context.stopping, context.known
     stale: Literal["", "unknown", "older"] = "" if started == node.inputs else "older" if started else "unknown"
+    if stale == "older" and (context.reload or context.calm):
+        stale = ""
     up = state.active in UP
     enablement = _enablement(node, state, changed=stopping or stale == "unknown", known=known)
     if up and not node.wanted and state.type == "oneshot" and state.active == "activating":
@@ -215,9 +273,11 @@ def _unit(node: Node, state: UnitState, started: str | None, context: _Context) 
         return UnitChange(node, state, stop=False, job="", reset=False, enablement=enablement, stale=stale, left=left)
     if node.object.resource_type == "slice":  # it takes changes at a reload, and its stop would be that of its units
         return UnitChange(node, state, stop=False, job="", reset=False, enablement=enablement, stale=stale)
-    job: Literal["", "start", "restart"] = ""
+    job: Literal["", "start", "restart", "reload"] = ""
     if up and (touched or stopping or stale):
         job = "restart"
+    elif up and context.reload:
+        job = "reload"
     elif node.wanted and not up and (touched or stopping or stale or not converged(state)):
         job = "start"
     return UnitChange(
@@ -264,7 +324,7 @@ def _gone_units(
 def _must_reload(files: dict[str, FileChange], units: dict[str, UnitChange], gone: tuple[Owned, ...]) -> bool:
     if any(o.object.resource_type != "config" for o in gone):
         return True
-    if any(c.item.object.resource_type != "config" and c.kind != "same" for c in files.values()):
+    if any(c.item.object.resource_type != "config" and c.differs for c in files.values()):
         return True
     loadable = [c for c in units.values() if not c.node.template]
     if any(c.enablement for c in loadable):

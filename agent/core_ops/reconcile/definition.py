@@ -7,6 +7,7 @@ found once for each combination of them.
 from functools import lru_cache
 
 from core_ops.reconcile.kinds import UnitName
+from core_ops.reconcile.meaning import fingerprint
 from core_ops.reconcile.model import Value
 from core_ops.reconcile.quadlet import Mentions, host_paths, mentions, runtime_unit
 from core_ops.reconcile.unitfile import UnitText, layered, parse
@@ -17,8 +18,8 @@ _INSTALL_KEYS = ("WantedBy", "RequiredBy", "UpheldBy")
 class Definition(Value, frozen=True):
     """What the files of a unit say together.
 
-    `unit` is the runtime unit, `paths` are those on the host that the text names, `said` the names of other units, and
-    `installs` tells whether the unit asks to be started at boot.
+    `unit` is the runtime unit, `paths` are those on the host that the text names, `said` the names of other units,
+    `installs` tells whether the unit asks to be started at boot, and `meaning` is a digest of what the text means.
     """
 
     name: UnitName
@@ -27,6 +28,7 @@ class Definition(Value, frozen=True):
     paths: tuple[str, ...]
     said: Mentions
     installs: bool
+    meaning: str
 
 
 @lru_cache(maxsize=16384)
@@ -45,4 +47,5 @@ def defined(name: UnitName, files: tuple[tuple[bytes, str], ...]) -> Definition:
         paths=host_paths(text),
         said=mentions(name, text),
         installs=any(text.values("Install", key) for key in _INSTALL_KEYS),
+        meaning=fingerprint(text),
     )

@@ -146,4 +146,5 @@ def started(planned: tuple[Effect, ...]) -> frozenset[str]:
 
 def brings_up(effect: Effect) -> bool:
     """Whether the effect must be tried even after an earlier one failed: what was stopped has to come back."""
-    return isinstance(effect, ReloadManager) or (isinstance(effect, UnitJob) and effect.verb in {"start", "restart"})
+    verbs = {"start", "restart", "reload"}
+    return isinstance(effect, ReloadManager) or (isinstance(effect, UnitJob) and effect.verb in verbs)

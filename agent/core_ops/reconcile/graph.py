@@ -13,6 +13,7 @@ from core_ops.reconcile.kinds import KINDS, dropin_targets, is_template, unit_na
 from core_ops.reconcile.model import NATIVE_TYPES, Desired, Item, Obj, Value, sha256_hex
 from core_ops.reconcile.mountneeds import mount_needs
 from core_ops.reconcile.quadlet import Peers, Relations, peers, related
+from core_ops.reconcile.unitfile import UnitText
 
 
 class Node(Value, frozen=True):
@@ -20,7 +21,7 @@ class Node(Value, frozen=True):
 
     `native` units have their file where systemd reads it and can be enabled; others are generated. `installs` says whether
     the unit asks to be started at boot; `wanted` whether it should be up now. `configs` are the config files it uses,
-    `paths` all paths that its text names.
+    `paths` all paths that its text names. `text` is its file with its drop-ins, `meaning` a digest of what that means.
     """
 
     unit: str
@@ -34,6 +35,8 @@ class Node(Value, frozen=True):
     wanted: bool
     inputs: str
     paths: tuple[str, ...] = ()
+    text: UnitText = UnitText()
+    meaning: str = ""
 
     @property
     def object(self) -> Obj:
@@ -169,6 +172,8 @@ def _draft(source: _Source, known: Peers, configs: Mapping[str, tuple[Item, ...]
         wanted=False,
         inputs="",
         paths=means.paths,
+        text=means.text,
+        meaning=means.meaning,
     )
 
 
@@ -233,7 +238,8 @@ def _inputs(nodes: Mapping[str, Node]) -> dict[str, str]:
 
 
 def _own_inputs(node: Node) -> str:
-    return _hash(f"{i.path} {i.mode:o} {sha256_hex(i.content)}{_owners(i)}" for i in (*node.definition, *node.configs))
+    configs = (f"{i.path} {i.mode:o} {sha256_hex(i.content)}{_owners(i)}" for i in node.configs)
+    return _hash((f"{node.object.display_id} {node.meaning}", *configs))
 
 
 def _owners(item: Item) -> str:

@@ -7,6 +7,7 @@ from core_ops.reconcile.exclusive import undeclared
 from core_ops.reconcile.model import Desired, Failure, Observed, Plan, UnitState
 from core_ops.reconcile.mountpoints import unmounted
 from core_ops.reconcile.ownership import as_asked
+from core_ops.reconcile.variance import only_formatting
 
 
 def unsettled(plan: Plan, observed: Observed) -> tuple[str, ...]:
@@ -41,7 +42,9 @@ def _files(desired: Desired, observed: Observed) -> Iterator[Failure]:
     seen = {f.path: f for f in observed.files}
     for item in desired.items:
         state = seen.get(item.path)
-        if state is None or not as_asked(item, state, observed.accounts):
+        if state is None or not (
+            as_asked(item, state, observed.accounts) or only_formatting(item, state, observed.accounts)
+        ):
             yield Failure(item.object, item.unit, "verifying", f"{item.path} is not as it was written")
 
 

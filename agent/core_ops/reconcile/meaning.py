@@ -8,7 +8,7 @@ of its lines count: a difference too many is looked at, one too few is a unit th
 from collections.abc import Iterator
 
 from core_ops.reconcile.keys import adding, family, ordered, reading
-from core_ops.reconcile.model import Value
+from core_ops.reconcile.model import Value, sha256_hex
 from core_ops.reconcile.quoting import split
 from core_ops.reconcile.unitfile import UnitText
 
@@ -28,6 +28,12 @@ class Difference(Value, frozen=True):
 def same_meaning(old: UnitText, new: UnitText) -> bool:
     """Whether two texts, drop-ins layered, say the same to systemd and Podman."""
     return not differences(old, new)
+
+
+def fingerprint(text: UnitText) -> str:
+    """Return a digest that two texts share exactly when they mean the same."""
+    said = sorted((*place, repr(_compared(place, values))) for place, values in meaning(text).items())
+    return sha256_hex(repr((said, sorted(_addresses(text).items()))).encode())
 
 
 def differences(old: UnitText, new: UnitText) -> tuple[Difference, ...]:

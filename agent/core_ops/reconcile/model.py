@@ -380,7 +380,7 @@ class ReloadManager(Value, frozen=True, tag="reload"):
 class UnitJob(Value, frozen=True, tag="job"):
     """Ask systemd for one job and wait for its result."""
 
-    verb: Literal["stop", "start", "restart", "reset-failed"]
+    verb: Literal["stop", "start", "restart", "reload", "reset-failed"]
     unit: str
     object: Obj
 

@@ -12,11 +12,13 @@ from core_ops.reconcile.compare import ENABLED, UP, Comparison, FileChange, Unit
 from core_ops.reconcile.diffs import file_diff
 from core_ops.reconcile.effects import effects
 from core_ops.reconcile.graph import Graph, Node, build
+from core_ops.reconcile.meaning import differences
 from core_ops.reconcile.model import (
     Action,
     Cause,
     Desired,
     Entry,
+    Item,
     LastApplied,
     Obj,
     Observed,
@@ -26,6 +28,9 @@ from core_ops.reconcile.model import (
     UnitState,
 )
 from core_ops.reconcile.mountpoints import with_mount_points
+from core_ops.reconcile.unitfile import UnitText, parse
+
+_KEYS_SHOWN = 4
 
 
 def plan(desired: Desired, last: LastApplied, observed: Observed) -> Plan:
@@ -80,6 +85,8 @@ def _entries(desired: Desired, graph: Graph, found: Comparison) -> Iterator[Entr
             yield _written(change, unit, graph)
         elif unit is not None and (unit.acts or unit.left):
             yield _acted(unit, found, graph)
+        elif change.kind == "variance":
+            yield _tolerated(change)
         else:
             yield Entry(item.object, "no_op", (Cause("no_change", "in sync"),), notes=_notes(unit, graph))
 
@@ -108,9 +115,24 @@ def _written(change: FileChange, unit: UnitChange | None, graph: Graph) -> Entry
     )
 
 
+def _tolerated(change: FileChange) -> Entry:
+    """Return the entry of a file whose difference nobody who reads it would notice."""
+    where = "in the repository" if change.by_author else "on the host"
+    cause = Cause("runtime_variance", f"was changed {where} in comments or layout only, and is left as it is")
+    diff = file_diff(change)
+    return Entry(
+        change.item.object,
+        "no_op",
+        (cause,),
+        diff=diff.unified,
+        diff_summary=f"differs from {change.item.path} in what nobody reads",
+        diff_kind="semantic_only",
+    )
+
+
 def _file_cause(change: FileChange) -> Cause:
     if change.by_author:
-        summary = "new" if change.before is None else "changed in the repository"
+        summary = "new" if change.before is None else f"changed in the repository{_keys(change.before, change.item)}"
         return Cause("desired_change", summary)
     if change.seen.kind == "absent":
         return Cause("drift", "was removed on the host")
@@ -118,6 +140,18 @@ def _file_cause(change: FileChange) -> Cause:
         return Cause("drift", "was changed on the host")
     whose = ownership.owner_words(change.seen, change.accounts)
     return Cause("drift", f"was given another mode or owner on the host (mode {change.seen.mode:04o}, owner {whose})")
+
+
+def _keys(before: Item, item: Item) -> str:
+    """Return the settings that a unit file says differently, as far as a line holds them."""
+    old, new = parse(before.content, item.sources[-1]), parse(item.content, item.sources[-1])
+    if item.object.resource_type == "config" or not isinstance(old, UnitText) or not isinstance(new, UnitText):
+        return ""
+    keys = tuple(dict.fromkeys(f"{d.key}=" for d in differences(old, new)))
+    if not keys:
+        return ": it means the same as before"
+    more = len(keys) - _KEYS_SHOWN
+    return f": {', '.join(keys[:_KEYS_SHOWN])}{f' and {more} more' if more > 0 else ''}"
 
 
 def _acted(unit: UnitChange, found: Comparison, graph: Graph) -> Entry:
@@ -130,9 +164,9 @@ def _acted(unit: UnitChange, found: Comparison, graph: Graph) -> Entry:
     if unit.left:
         causes = (*causes, Cause("runtime_variance", "it may differ until its job is over"))
         return Entry(unit.node.object, "skipped", causes, _requires(unit.node, graph), notes=(unit.left,))
-    if unit.job != "restart":
+    if unit.job not in {"restart", "reload"}:
         causes = (*causes, *_down_causes(unit))
-    action: Action = "restart" if unit.job == "restart" else "recover"
+    action: Action = "restart" if unit.job in {"restart", "reload"} else "recover"
     requires, notes, needs = _requires(unit.node, graph), _notes(unit, graph), _needs(unit.node, graph)
     return Entry(unit.node.object, action, causes, requires, steps=_steps(unit), notes=notes, needs=needs)
 

@@ -50,8 +50,12 @@ def outcome(plan: Plan, failures: tuple[Failure, ...], *, changed: bool) -> Outc
     """
     if failures:
         return "partially_applied" if changed else "failed"
-    tolerated = any(e.action == "skipped" for e in plan.entries)
+    tolerated = any(e.action == "skipped" or _varies(e) for e in plan.entries)
     return "converged_with_tolerated_variance" if tolerated else "converged"
+
+
+def _varies(entry: Entry) -> bool:
+    return any(cause.kind == "runtime_variance" for cause in entry.causes)
 
 
 def unreached(plan: Plan, untried: Iterable[Effect]) -> tuple[Obj, ...]:

@@ -77,6 +77,7 @@ def plan_lines(view: PlanView, *, full: bool = False) -> Iterator[str]:
         yield from _entry_lines(entry, below, full=full)
     if changed:
         yield ""
+    yield from _tolerated(view)
     unchanged = view.summary.unchanged_count
     if view.summary.blocked_count:
         yield "Nothing can be applied while an object is blocked; the host is left as it is."
@@ -84,6 +85,15 @@ def plan_lines(view: PlanView, *, full: bool = False) -> Iterator[str]:
         yield f"In sync: {_objects(unchanged)} as desired, nothing to do."
     elif unchanged:
         yield "1 object stays as it is." if unchanged == 1 else f"{unchanged} objects stay as they are."
+
+
+def _tolerated(view: PlanView) -> Iterator[str]:
+    """Yield the differences that are left as they are: ignored, but never silently."""
+    for entry in view.entries:
+        if entry.action == "no_op":
+            for cause in entry.causes:
+                if cause.kind == "runtime_variance":
+                    yield printable(f"= left     {entry.object.display_id}  ({cause.summary})")
 
 
 def _count(objects: int) -> str:

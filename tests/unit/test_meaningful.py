@@ -1,0 +1,131 @@
+"""What a change means decides what is done about it: nothing, a reload, or a restart."""
+
+import msgspec
+import pytest
+
+from core_ops.reconcile.contract import plan_view
+from core_ops.reconcile.judge import judge
+from core_ops.reconcile.model import Plan, ReloadManager, UnitJob, WriteFile
+from core_ops.reconcile.plan import plan
+from core_ops.reconcile.verdict import outcome
+from core_ops.reconcile.words import plan_lines
+from trees import rendered
+from unit.test_plan import entry, jobs, settled
+
+INSTALL = "[Install]\nWantedBy=multi-user.target\n"
+WEB = f"[Container]\nImage=x:1\nPublishPort=80:80\n{INSTALL}"
+FILES = {"services/web/web.container": WEB, "services/web/web.container.d/a.conf": "[Service]\nRestart=always\n"}
+PATH = "services/web/web.container"
+RELOADED = (
+    f"[Service]\nExecStart=/usr/bin/web --config /etc/web/app.conf\nExecReload=/bin/kill -HUP $MAINPID\n{INSTALL}"
+)
+
+
+def step(before: dict[str, str], after: dict[str, str]) -> Plan:
+    """The plan that leads a settled host from one tree to another."""
+    last, observed = settled(rendered(before))
+    return plan(rendered(after), last, observed)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"# why\n{WEB}",
+        WEB.replace("=", " = "),
+        WEB.replace("[Install]", "\n\n[Install]"),
+        WEB.replace("=80:80", "= \\\n  80:80"),
+    ],
+)
+def test_formatting_is_told_and_left_as_it_is(text: str) -> None:
+    """Comments, empty lines and white space in the repository change nothing on the host, and the plan says so."""
+    last, observed = settled(rendered(FILES))
+    desired = rendered({**FILES, PATH: text})
+    planned = plan(desired, last, observed)
+    assert planned.in_sync
+    found = entry(planned, "container/web")
+    assert (found.action, found.causes[0].kind) == ("no_op", "runtime_variance")
+    assert "in the repository" in found.causes[0].summary
+    assert outcome(planned, (), changed=False) == "converged_with_tolerated_variance"
+    assert f"= left     container/web  ({found.causes[0].summary})" in plan_lines(plan_view(planned))
+    assert judge(planned, desired, observed, frozenset()) == ()
+
+
+def test_formatting_that_somebody_changed_on_the_host_is_left_too() -> None:
+    """A comment by hand is no drift worth a write; a mode is."""
+    desired = rendered(FILES)
+    last, observed = settled(desired)
+    by_hand = tuple(
+        msgspec.structs.replace(f, content=f.content + b"# mine\n") if f.path.endswith("web.container") else f
+        for f in observed.files
+    )
+    planned = plan(desired, last, msgspec.structs.replace(observed, files=by_hand))
+    assert planned.in_sync
+    assert "on the host" in entry(planned, "container/web").causes[0].summary
+    open_to_all = tuple(msgspec.structs.replace(f, mode=0o666) if b"# mine" in f.content else f for f in by_hand)
+    repaired = plan(desired, last, msgspec.structs.replace(observed, files=open_to_all))
+    assert [e.path for e in repaired.effects if isinstance(e, WriteFile)] == ["/etc/containers/systemd/web.container"]
+
+
+def test_settings_in_another_order_are_written_and_restart_nothing() -> None:
+    """The file is what the author wrote, systemd reads it, and what runs goes on."""
+    turned = WEB.replace("Image=x:1\nPublishPort=80:80\n", "PublishPort=80:80\nImage=x:1\n")
+    planned = step(FILES, {**FILES, PATH: turned})
+    assert [type(e) for e in planned.effects] == [WriteFile, ReloadManager]
+    assert entry(planned, "container/web").causes[0].summary == "changed in the repository: it means the same as before"
+
+
+def test_a_drop_in_that_says_nothing_new_restarts_nothing() -> None:
+    """What counts is what the files of a unit mean together."""
+    planned = step(FILES, {**FILES, "services/web/web.container.d/b.conf": "[Service]\nRestart=always\n"})
+    assert [type(e) for e in planned.effects] == [WriteFile, ReloadManager]
+    planned = step(FILES, {**FILES, "services/web/web.container.d/b.conf": "[Service]\nRestart=no\n"})
+    assert jobs(planned) == ["stop web.service", "restart web.service"]
+
+
+def test_a_change_names_its_settings() -> None:
+    """The cause says which settings an author changed."""
+    planned = step(FILES, {**FILES, PATH: WEB.replace("x:1", "x:2").replace("80:80", "81:80")})
+    assert entry(planned, "container/web").causes[0].summary == "changed in the repository: Image=, PublishPort="
+
+
+def test_what_differs_by_hand_in_more_than_looks_is_restarted() -> None:
+    """Nobody knows what a unit whose file was edited was started from since."""
+    desired = rendered(FILES)
+    last, observed = settled(desired)
+    by_hand = tuple(
+        msgspec.structs.replace(f, content=f.content + b"[Service]\nNice=5\n") if f.path.endswith("a.conf") else f
+        for f in observed.files
+    )
+    planned = plan(desired, last, msgspec.structs.replace(observed, files=by_hand))
+    assert jobs(planned) == ["stop web.service", "restart web.service"]
+
+
+def test_a_unit_that_offers_a_reload_is_not_restarted_for_a_config_file() -> None:
+    """Nor is what depends on it; a change of its own definition restarts both."""
+    files = {
+        "services/web/web.service": RELOADED,
+        "services/web/config/app.conf": "a\n",
+        "services/web/near.service": f"[Unit]\nRequires=web.service\n[Service]\nExecStart=/bin/near\n{INSTALL}",
+    }
+    changed = {**files, "services/web/config/app.conf": "b\n"}
+    planned = step(files, changed)
+    assert jobs(planned) == ["reload web.service"]
+    assert not any(isinstance(e, ReloadManager) for e in planned.effects)
+    assert entry(planned, "service/web").steps == ("reload web.service",)
+    assert entry(planned, "service/near").action == "no_op"
+    assert {s.unit for s in planned.started} == set()
+    both = step(files, {**changed, "services/web/web.service": RELOADED.replace("--config", "-v --config")})
+    assert {j for j in jobs(both) if j.startswith("restart")} == {"restart web.service", "restart near.service"}
+    bare = {**files, "services/web/web.service": RELOADED.replace("ExecReload=/bin/kill -HUP $MAINPID\n", "")}
+    plain = step(bare, {**bare, "services/web/config/app.conf": "b\n"})
+    assert {j for j in jobs(plain) if j.startswith("restart")} == {"restart web.service", "restart near.service"}
+
+
+def test_a_unit_that_is_down_is_started_and_not_reloaded() -> None:
+    """A reload of something that does not run would fail."""
+    files = {"services/web/web.service": RELOADED, "services/web/config/app.conf": "a\n"}
+    last, observed = settled(rendered(files))
+    units = tuple(msgspec.structs.replace(u, active="inactive") for u in observed.units)
+    down = msgspec.structs.replace(observed, units=units)
+    planned = plan(rendered({**files, "services/web/config/app.conf": "b\n"}), last, down)
+    assert [e.verb for e in planned.effects if isinstance(e, UnitJob)] == ["start"]
