@@ -6,7 +6,7 @@ import pytest
 
 from core_ops.reconcile.kinds import dropin_targets
 from core_ops_verify.guest.api import Guest
-from e2e.site import Site
+from e2e.site import THREE, Site
 
 pytestmark = pytest.mark.e2e
 
@@ -154,3 +154,16 @@ def test_what_a_change_means_decides_what_happens(site: Site) -> None:
     assert "Nice=" in site.core_ops("plan").stdout
     site.agent()
     assert changed(site, before) == {"web"}
+
+
+def test_a_unit_that_somebody_put_in_front_is_not_taken_for_ours(site: Site) -> None:
+    """A file in /etc/systemd/system counts more than what Quadlet generates; the run says which one systemd has loaded."""
+    site.guest.write_text("/etc/systemd/system/one.service", "[Service]\nExecStart=sleep inf\n")
+    site.commit(THREE)
+    site.init()
+    failed = site.agent(1)
+    assert "systemd has loaded one.service from /etc/systemd/system/one.service" in failed.stdout
+    assert "not from /etc/containers/systemd/one.container" in failed.stdout
+    site.guest.check("rm", "/etc/systemd/system/one.service")
+    site.agent()
+    assert site.page("one") == "<p>one</p>\n"

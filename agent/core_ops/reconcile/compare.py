@@ -6,16 +6,13 @@ from both was changed by an author; one that stands where this agent never wrote
 
 from typing import Literal
 
-import msgspec
-
+from core_ops.reconcile.changes import Changes, FileChange, judged
 from core_ops.reconcile.escape import where
 from core_ops.reconcile.exclusive import Undeclared, undeclared
 from core_ops.reconcile.graph import Graph, Node
-from core_ops.reconcile.impact import reload_suffices
-from core_ops.reconcile.model import Accounts, Desired, FileState, Item, LastApplied, Observed, Owned, UnitState, Value
+from core_ops.reconcile.model import Desired, FileState, LastApplied, Observed, Owned, UnitState, Value
 from core_ops.reconcile.mountstops import remounted, with_mounts
-from core_ops.reconcile.ownership import as_asked, names
-from core_ops.reconcile.variance import only_formatting, says_the_same_file
+from core_ops.reconcile.ownership import names
 
 UP = frozenset({"active", "reloading", "activating", "refreshing"})
 ENABLED = frozenset({"enabled", "enabled-runtime"})
@@ -34,33 +31,6 @@ class Subjects(Value, frozen=True):
     roots: tuple[str, ...] = ()
     mount_points: tuple[str, ...] = ()
     closely: frozenset[str] = frozenset()
-
-
-class FileChange(Value, frozen=True):
-    """One desired file: what stands there, what was applied before, and whether it must be written.
-
-    A `variance` is a difference that nobody who reads the file would notice; it is left as it is.
-    """
-
-    item: Item
-    seen: FileState
-    before: Item | None
-    kind: Literal["same", "variance", "write", "blocked"]
-    accounts: Accounts = Accounts()
-
-    @property
-    def differs(self) -> bool:
-        """Whether the file is not what it should be, in a way that matters."""
-        return self.kind in {"write", "blocked"}
-
-    @property
-    def by_author(self) -> bool:
-        """Whether the repository changed it since the last apply."""
-        return self.before is None or _asked(self.before) != _asked(self.item)
-
-
-def _asked(item: Item) -> tuple[bytes, int, str, str]:
-    return item.content, item.mode, item.owner, item.group
 
 
 class UnitChange(Value, frozen=True):
@@ -137,14 +107,14 @@ def compare(
     for item in desired.items:
         state = seen.get(item.path, FileState(item.path, "absent"))
         change = FileChange(item, state, before.get(item.path), "write", observed.accounts)
-        files[item.path] = _judged(change, owned=item.path in owned)
+        files[item.path] = judged(change, owned=item.path in owned)
     gone = tuple(o for o in last.owned if o.path not in files)
     stray = undeclared(desired, gone, observed.roots)
     started = {s.unit: s.inputs for s in last.started}
     up = {unit for unit, state in states.items() if state.active in UP}
     old = before_graph or graph
     as_before = {u for u, n in old.nodes.items() if started.get(u) == n.inputs}
-    changes = _Changes(files, gone, stray, old, seen)
+    changes = Changes(files, gone, stray, old, seen)
     redefined = frozenset(u for u, n in graph.nodes.items() if changes.redefine(n))
     mild = {u for u, n in graph.nodes.items() if u in up & as_before and u not in redefined and changes.suit_reload(n)}
     touched = frozenset(u for u, n in graph.nodes.items() if u in redefined or changes.reach(n))
@@ -174,64 +144,6 @@ def compare(
     }
     reload = _must_reload(files, units, gone)
     return Comparison(files, units, gone, _gone_units(gone, graph, states), touched, reload, stray)
-
-
-def _judged(change: FileChange, *, owned: bool) -> FileChange:
-    """Return the change of a file with what it comes to: nothing, a write, or somebody else's file in the way."""
-    kind: Literal["same", "variance", "write", "blocked"] = "write"
-    if change.seen.kind == "other":
-        kind = "blocked"
-    elif change.seen.kind == "file":
-        if as_asked(change.item, change.seen, change.accounts):
-            kind = "same"
-        elif not owned:
-            kind = "blocked"
-        elif only_formatting(change.item, change.seen, change.accounts):
-            kind = "variance"
-    return msgspec.structs.replace(change, kind=kind)
-
-
-class _Changes(Value, frozen=True):
-    """What changes on the host, asked unit by unit; `old` are the units as they were applied last."""
-
-    files: dict[str, FileChange]
-    gone: tuple[Owned, ...]
-    stray: Undeclared
-    old: Graph
-    seen: dict[str, FileState]
-
-    def redefine(self, node: Node) -> bool:
-        """Whether systemd would read another unit than before; files that mean the same together do not count."""
-        dropped = any(o.unit == node.unit or (_is_dropin(o) and node.reads(o.object)) for o in self.gone)
-        if not dropped and not any(self.files[i.path].differs for i in node.definition):
-            return False
-        before = self.old.nodes.get(node.unit)
-        return before is None or before.meaning != node.meaning or not self._stands(before)
-
-    def _stands(self, before: Node) -> bool:
-        """Whether the files of a unit are on the host as they were applied."""
-        states = ((item, self.seen.get(item.path, FileState(item.path, "absent"))) for item in before.definition)
-        return all(
-            seen.kind == "file" and (seen.content == item.content or says_the_same_file(item, seen))
-            for item, seen in states
-        )
-
-    def reach(self, node: Node) -> bool:
-        """Whether a config file that the unit uses changes."""
-        return any(self.files[i.path].differs for i in node.configs) or any(self.stray.touches(node))
-
-    def suit_reload(self, node: Node) -> bool:
-        """Whether a reload makes the unit take in all that changes."""
-        changed = [i for i in node.configs if self.files[i.path].differs]
-        if not changed or any(self.stray.touches(node)):
-            return False
-        before = self.old.nodes.get(node.unit)
-        same = before is not None and before.meaning == node.meaning and before.relations == node.relations
-        return same and reload_suffices(node.item.path.rpartition("/")[2], node.text, changed)
-
-
-def _is_dropin(owned: Owned) -> bool:
-    return owned.object.resource_type == "dropin"
 
 
 def _emptied(graph: Graph, before: Graph, up: set[str], kept: set[str]) -> frozenset[str]:

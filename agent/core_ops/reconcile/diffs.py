@@ -7,7 +7,7 @@ at a line feed and nowhere else, and a missing one at the end is a difference th
 import difflib
 
 from core_ops.reconcile import ownership
-from core_ops.reconcile.compare import FileChange
+from core_ops.reconcile.changes import FileChange
 from core_ops.reconcile.model import DiffKind, Value
 
 DIFF_LIMIT_BYTES = 64 * 1024  # a longer file is summed up: nobody reads such a diff, and it may be data

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from core_ops.reconcile.compare import converged
 from core_ops.reconcile.exclusive import undeclared
-from core_ops.reconcile.model import Desired, Failure, Observed, Plan, UnitState
+from core_ops.reconcile.model import NATIVE_TYPES, Desired, Failure, Item, Observed, Plan, UnitState
 from core_ops.reconcile.mountpoints import unmounted
 from core_ops.reconcile.ownership import as_asked
 from core_ops.reconcile.variance import only_formatting
@@ -58,11 +58,24 @@ def _roots(desired: Desired, observed: Observed) -> Iterator[Failure]:
 
 def _units(plan: Plan, desired: Desired, observed: Observed, restless: frozenset[str]) -> Iterator[Failure]:
     states = {u.unit: u for u in observed.units}
-    objects = {i.unit: i.object for i in desired.items if i.object.resource_type != "dropin"}
+    items = {i.unit: i for i in desired.items if i.object.resource_type not in {"dropin", "config"}}
     for unit in plan.expect:
         state = states.get(unit, UnitState(unit))
-        if detail := _wrong(state, restarted=unit in restless) or unmounted(state, observed):
-            yield Failure(objects.get(unit), unit, "verifying", detail)
+        if (
+            detail := _wrong(state, restarted=unit in restless)
+            or unmounted(state, observed)
+            or _from(state, items[unit])
+        ):
+            yield Failure(items[unit].object, unit, "verifying", detail)
+
+
+def _from(state: UnitState, item: Item) -> str:
+    """Return why a unit is another one than was written: one of its name in a place that counts more, say."""
+    native = item.object.resource_type in NATIVE_TYPES
+    loaded = state.fragment_path if native else state.source_path
+    if state.fragment_path and loaded != item.path:
+        return f"systemd has loaded {state.unit} from {loaded or state.fragment_path}, not from {item.path}"
+    return ""
 
 
 def _wrong(state: UnitState, *, restarted: bool) -> str:

@@ -8,7 +8,8 @@ reloaded and restarted even when all files are right, and what is owned but not 
 from collections.abc import Iterator
 
 from core_ops.reconcile import exclusive, ownership
-from core_ops.reconcile.compare import ENABLED, UP, Comparison, FileChange, UnitChange, compare, converged
+from core_ops.reconcile.changes import FileChange
+from core_ops.reconcile.compare import ENABLED, UP, Comparison, UnitChange, compare, converged
 from core_ops.reconcile.diffs import file_diff
 from core_ops.reconcile.effects import effects
 from core_ops.reconcile.graph import Graph, Node, build
