@@ -63,7 +63,10 @@ def carry_out(ports: Ports, remembered: Record, begun: Result) -> Carried:
         kept = msgspec.structs.replace(remembered.last, started=tuple(sorted(started)))
         remembered = msgspec.structs.replace(remembered, last=kept)
     outcome = verdict.outcome(planned, tried.failures, changed=tried.changed)
-    unreached = verdict.unreached(planned, tried.untried)
+    stuck = {
+        f.object for f in tried.failures if f.unit in tried.stuck
+    }  # these failed, whatever was left out after that
+    unreached = tuple(o for o in verdict.unreached(planned, tried.untried) if o not in stuck)
     result = msgspec.structs.replace(begun, outcome=outcome, failures=tried.failures, unreached=unreached)
     return Carried(remembered, result, held=bool(tried.stuck))
 
@@ -71,7 +74,7 @@ def carry_out(ports: Ports, remembered: Record, begun: Result) -> Carried:
 def _next(ports: Ports, planned: Plan, tried: _Tried, planned_batch: tuple[Effect, ...]) -> _Tried:
     """Return what was tried after one more batch; once something failed, only what brings units up is."""
     if tried.failures and not all(effects.brings_up(e) for e in planned_batch):
-        return tried._replace(untried=tried.untried + planned_batch)
+        return tried._replace(untried=tried.untried + _left_out(planned_batch, tried.failures))
     batch = effects.put_back(planned_batch, planned.effects) if tried.stuck else planned_batch
     failed, undone = _one_batch(ports, batch) if batch else ((), ())
     for failure in failed:
@@ -84,9 +87,15 @@ def _next(ports: Ports, planned: Plan, tried: _Tried, planned_batch: tuple[Effec
     return _Tried(
         tried.failures + failed,
         tried.stuck | names if failed and effects.stops(batch) else tried.stuck,
-        tried.untried + tuple(e for e in missed if getattr(e, "object", e) not in {f.object for f in failed}),
+        tried.untried + _left_out(missed, (*tried.failures, *failed)),
         tried.changed or bool(done),
     )
+
+
+def _left_out(batch: tuple[Effect, ...], failures: tuple[Failure, ...]) -> tuple[Effect, ...]:
+    """Return the effects of objects that have not failed: what could not be stopped, say, is not merely left out."""
+    failed = {f.object for f in failures}
+    return tuple(e for e in batch if getattr(e, "object", e) not in failed)
 
 
 def _prepared(ports: Ports, remembered: Record, planned: Plan) -> Record:

@@ -22,6 +22,7 @@ _UNIT_KEYS = ("After", "Before", *_STRONG, "Wants", "Upholds")
 _SEPARATORS = tuple(map(re.compile, (r"\s+", "[:,=]", r"""[\s:,="']+""", r"""[\s:,="'`;&|<>()]+""")))
 _NOTHING = re.compile(r"/(?:\.?/)*(?:\.$)?")  # `//` and `/./` are `/`
 _TRUE = frozenset({"1", "yes", "true", "on"})
+_PATH_LIMIT = 4096  # PATH_MAX: the kernel takes no longer one
 _EXEC_PREFIXES = "-+!@|"  # systemd.service(5), special executable prefixes; EnvironmentFile= knows `-` too
 
 
@@ -203,7 +204,7 @@ def _parts(value: str) -> Iterator[str]:
 def _expanded(word: str) -> str:
     """Return an absolute path as systemd simplifies it; nothing for any other word."""
     path = f"/etc{word[2:]}" if word.startswith("%E/") else word
-    if not path.startswith("/"):
+    if not path.startswith("/") or len(path) > _PATH_LIMIT:
         return ""
     return _NOTHING.sub("/", path.replace("%%", "%")).rstrip("/")
 
