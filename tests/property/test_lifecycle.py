@@ -393,3 +393,22 @@ def test_without_a_reload_files_are_written_and_the_next_run_finishes(
     assert any(e.action in {"create", "update"} for e in result.plan.entries) is wrote
     world.converge(second)
     assert world.runs(second)
+
+
+def test_an_automount_that_fails_does_not_keep_its_mounts_busy() -> None:
+    """Mounts stop so that their automount can start; once that is given up, they and what is below them are left alone."""
+    mount = "[Mount]\nWhat=h:/1\nWhere=/srv/d{}\nType=nfs\n{}"
+    install = "[Install]\nWantedBy=multi-user.target\n"
+    files = {
+        "services/z/srv-d.mount": mount.format("", ""),
+        "services/z/srv-d.automount": f"[Automount]\nWhere=/srv/d\n{install}",
+        "services/z/srv-d-e.mount": mount.format("/e", install),
+    }
+    world = World()
+    (desired,) = states([files])
+    world.host.refuses_to_start = {"srv-d.automount"}
+    for _ in range(3):
+        world.converge(desired)
+    world.host.log.clear()
+    world.converge(desired)
+    assert world.host.log == []

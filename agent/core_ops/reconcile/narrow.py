@@ -4,6 +4,7 @@ What is left out stays undone and is recorded so: a unit whose job was taken out
 and the next run that may, does the rest.
 """
 
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
 import msgspec
@@ -34,7 +35,7 @@ def without(plan: Plan, found: Diagnosis, graph: Graph) -> Plan:
 
     A file that drifted is still written. When what failed is no unit, nothing is done at all; nor is a mere reload.
     """
-    units = graph.strong_dependents(found.units)
+    units = graph.strong_dependents({*found.units, *_mounts(found, graph)})
     objects = {graph.nodes[u].object for u in units if u in graph.nodes}
     running = {o.path for o in plan.owned if o.unit in units and o.unit not in graph.nodes}  # it could not be stopped
     effects = tuple(e for e in plan.effects if not _held(e, units, running))
@@ -47,6 +48,14 @@ def without(plan: Plan, found: Diagnosis, graph: Graph) -> Plan:
         expect=tuple(u for u in plan.expect if u not in units),
         started_after=_not_started(plan, units),
     )
+
+
+def _mounts(found: Diagnosis, graph: Graph) -> Iterator[str]:
+    """Yield the mounts of automounts that are held: they only stop so that the automount can start."""
+    for unit in found.units:
+        node = graph.nodes.get(unit)
+        if node is not None and node.object.resource_type == "automount":
+            yield from node.relations.activates
 
 
 def files_only(plan: Plan) -> Plan:
