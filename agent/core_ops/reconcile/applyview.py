@@ -13,7 +13,18 @@ from core_ops.reconcile.model import Action
 from core_ops.reconcile.phases import Phase, PhaseState
 
 EventKind = Literal[
-    "planned", "write", "remove", "stop", "start", "restart", "reset_failed", "enable", "disable", "verify", "finish"
+    "planned",
+    "pull",
+    "write",
+    "remove",
+    "stop",
+    "start",
+    "restart",
+    "reset_failed",
+    "enable",
+    "disable",
+    "verify",
+    "finish",
 ]
 EventState = Literal["waiting", "started", "succeeded", "failed", "blocked", "skipped", "no_op"]
 Sequence = Annotated[int, Meta(ge=1)]
