@@ -1,5 +1,6 @@
 """Images are on the host before anything is stopped; when one can't be had, nothing is touched."""
 
+import base64
 import json
 
 import pytest
@@ -19,13 +20,18 @@ http: {addr: "127.0.0.1:5000"}
 INSECURE = f'[[registry]]\nlocation = "{REGISTRY}"\ninsecure = true\n'
 
 
-def serve(site: Site) -> None:
+WITH_LOGIN = "auth: {htpasswd: {realm: guests, path: /root/htpasswd}}\n"
+LOGIN = "guest:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"  # the password is: secret
+CREDENTIALS = "/root/.config/containers/auth.json"  # podman's own place, hidden from the shipped service
+
+
+def serve(site: Site, more: str = "") -> None:
     """Start a registry on the guest's loopback that has the image, which podman then no longer has by that name."""
     guest = site.guest
-    guest.write_text("/root/registry.yml", SERVED)
+    guest.write_text("/root/registry.yml", SERVED + more)
     guest.write_text("/etc/containers/registries.conf.d/50-loopback.conf", INSECURE)
     guest.check("systemd-run", "--unit=registry", "docker-registry", "serve", "/root/registry.yml")
-    guest.wait_until("sh", "-c", "wget -qO- http://127.0.0.1:5000/v2/ || busybox wget -qO- http://127.0.0.1:5000/v2/")
+    guest.wait_until("bash", "-c", "</dev/tcp/127.0.0.1/5000")
     guest.check("podman", "tag", "localhost/whoami:1", PULLED)
     guest.check("podman", "push", "--quiet", PULLED)
     guest.check("podman", "untag", PULLED, PULLED)
@@ -87,7 +93,13 @@ def test_an_image_is_pulled_from_a_registry_before_the_old_container_stops(site:
 def test_the_service_pulls_with_the_hosts_own_credentials(site: Site) -> None:
     """Under the restrictions of the shipped service podman still finds what it finds for every unit."""
     site.start()
-    serve(site)
+    login = base64.b64encode(b"guest:secret").decode()
+    site.guest.write_text(CREDENTIALS, json.dumps({"auths": {REGISTRY: {"auth": login}}}))
+    site.guest.write_text("/root/htpasswd", LOGIN)
+    serve(site, WITH_LOGIN)
+    site.guest.write_text("/root/nobody.json", "{}")
+    anonymous = site.guest.exec("podman", "pull", "--authfile=/root/nobody.json", PULLED)
+    assert "authentication required" in anonymous.stderr
     site.install_timer()
     revision = site.commit({ONE: named(PULLED, "Pull=always")})
     site.wait_applied(revision)

@@ -63,24 +63,24 @@ def present(images: tuple[str, ...]) -> frozenset[str]:
     Source:
         podman-image-exists(1): 0 when it is here, 1 when not.
     """
-    if _ask("inspect", "--format", "{{.Id}}", "--", *images) == 0:
+    if _ask("inspect", "--format", "{{.Id}}", "--", *images).status == 0:
         return frozenset(images)
     return frozenset(image for image in images if _exists(image))
 
 
 def _exists(image: str) -> bool:
-    status = _ask("exists", "--", image)
-    if status not in {0, 1}:
+    done = _ask("exists", "--", image)
+    if done.status not in {0, 1}:
         raise HostError(
-            f"ask podman for {image}: exit status {status}",
+            f"ask podman for {image}: {_last_words(done.stderr) or f'exit status {done.status}'}",
             code="podman-failed",
-            hint=f"see `podman image exists {image}`",
+            hint=f"nothing was stopped or changed; see `podman image exists {image}`",
         )
-    return status == 0
+    return done.status == 0
 
 
-def _ask(*arguments: str) -> int:
-    return process.run((_PODMAN, "image", *arguments), _IMAGES_TIMEOUT_S).status
+def _ask(*arguments: str) -> process.Completed:
+    return process.run((_PODMAN, "image", *arguments), _IMAGES_TIMEOUT_S, output_limit_bytes=_OUTPUT_LIMIT_BYTES)
 
 
 def pull(image: str) -> str:
@@ -89,20 +89,12 @@ def pull(image: str) -> str:
     Raises:
         HostError: systemd-run is missing or podman says far too much.
     """
-    unit = ("--quiet", "--wait", "--pipe", "--collect", f"--property=RuntimeMaxSec={_PULL_TIMEOUT_S}")
-    argv = (
-        "systemd-run",
-        *unit,
-        "--description=Pull an image for core-ops",
-        "--",
-        _PODMAN,
-        "pull",
-        "--quiet",
-        "--",
-        image,
-    )
+    unit = ("systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--description=Pull an image for core-ops")
+    argv = (*unit, f"--property=RuntimeMaxSec={_PULL_TIMEOUT_S}", "--", _PODMAN, "pull", "--quiet", "--", image)
     done = process.run(argv, _PULL_TIMEOUT_S + _AFTER_S, output_limit_bytes=_OUTPUT_LIMIT_BYTES)
-    return "" if done.status == 0 else _last_words(done.stderr) or f"podman pull ended with status {done.status}"
+    if done.status == 0:
+        return ""
+    return _last_words(done.stderr) or f"it did not end within {_PULL_TIMEOUT_S} s, or was killed"
 
 
 def _last_words(stderr: str) -> str:
