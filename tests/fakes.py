@@ -82,7 +82,7 @@ class FakeHost:
         self.mount_points: dict[str, MountPoint] = {}
         self.cut_at: int | None = None
         self.full = False
-        self.images: set[str] | None = None  # None: whatever is asked for
+        self.images: set[str] | None = None  # None: whatever is asked for, also by a pull
         self.pullable: set[str] = set()
         self.examined = 0
         self.kernel = "6.1"
@@ -113,11 +113,12 @@ class FakeHost:
         return frozenset(images) if self.images is None else frozenset(self.images.intersection(images))
 
     def pull(self, image: str) -> str:
+        if self.images is None:
+            return ""
         self.log.append(f"pull {image}")
         if image not in self.pullable:
             return "connection refused"
-        if self.images is not None:
-            self.images.add(image)
+        self.images.add(image)
         return ""
 
     def stage(self, plan: Plan) -> None:
