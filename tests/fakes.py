@@ -83,6 +83,8 @@ class FakeHost:
         self.mount_points: dict[str, MountPoint] = {}
         self.cut_at: int | None = None
         self.full = False
+        self.images: set[str] | None = None  # None: whatever is asked for, also by a pull
+        self.pullable: set[str] = set()
         self.examined = 0
         self.kernel = "6.1"
         self.log: list[str] = []
@@ -107,6 +109,18 @@ class FakeHost:
         bare = (i.path.rpartition("/")[2] for i in desired.items if i.object.resource_type == "service" and _bare(i))
         words = "Service has no ExecStart=, ExecStop=, or SuccessAction=. Refusing."
         return Examination(mark, complaints=tuple(Complaint("systemd", words, unit=u, fatal=True) for u in bare))
+
+    def present(self, images: tuple[str, ...]) -> frozenset[str]:
+        return frozenset(images) if self.images is None else frozenset(self.images.intersection(images))
+
+    def pull(self, image: str) -> str:
+        if self.images is None:
+            return ""
+        self.log.append(f"pull {image}")
+        if image not in self.pullable:
+            return "connection refused"
+        self.images.add(image)
+        return ""
 
     def stage(self, plan: Plan) -> None:
         if self.full and any(isinstance(e, WriteFile) for e in plan.effects):

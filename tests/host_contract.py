@@ -47,6 +47,7 @@ TEXTS = {
     "contract-o.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
     "contract-t.timer": "[Timer]\nOnCalendar=yearly\nUnit=contract-o.service\n[Install]\nWantedBy=timers.target\n",
 }
+IMAGE, NOWHERE = "localhost/whoami:1", "127.0.0.1:1/nothing:1"
 _OBJECT = Obj("service", "contract")
 
 
@@ -88,13 +89,20 @@ def _examined(host: Host) -> list[object]:
     return [*said, [f.path for f in judge(broken, host.examine(broken, first.seal)).refusals]]
 
 
+def _images(host: Host) -> list[object]:
+    """What is said of an image that every guest has and of one that nobody has."""
+    here = host.present((IMAGE,))
+    some = host.present((IMAGE, NOWHERE))
+    return [sorted(here), sorted(some), host.pull(NOWHERE) != "", sorted(host.present((NOWHERE,)))]
+
+
 def _services() -> list[tuple[str, str]]:
     return [(n, t) for n, t in TEXTS.items() if n.endswith(".service")]
 
 
 def story(host: Host) -> list[object]:
     """Play the script on a host that has none of these units, and return what was seen after each step."""
-    seen: list[object] = [_examined(host)]
+    seen: list[object] = [_examined(host), _images(host)]
 
     def look() -> Observed:
         observed = host.observe(Subjects((*PATHS, STRAY), NAMES, roots=(ROOT,), mount_points=(WHERE,)))

@@ -9,9 +9,9 @@ import msgspec
 
 from core_ops.errors import CoreOpsError, HostError
 from core_ops.outlook import Ports
-from core_ops.reconcile import effects, events, verdict
+from core_ops.reconcile import effects, events, images, verdict
 from core_ops.reconcile.model import Effect, Failure, Plan, Result
-from core_ops.reconcile.phases import Applying, Phase, PhaseChanged, PhaseState
+from core_ops.reconcile.phases import Applying, Phase, PhaseChanged, PhaseState, Pulling
 from core_ops.reconcile.record import Record
 
 
@@ -50,7 +50,8 @@ def carry_out(ports: Ports, remembered: Record, begun: Result) -> Carried:
     """Carry out the plan of a result that has begun.
 
     Raises:
-        CoreOpsError: the record or new contents could not be written; nothing was stopped or replaced then.
+        CoreOpsError: the record or new contents could not be written, or an image can't be had; nothing was stopped or
+            replaced then.
     """
     planned, before = begun.plan, remembered.last
     remembered = _prepared(ports, remembered, planned)
@@ -99,12 +100,13 @@ def _left_out(batch: tuple[Effect, ...], failures: tuple[Failure, ...]) -> tuple
 
 
 def _prepared(ports: Ports, remembered: Record, planned: Plan) -> Record:
-    """Return the record after everything that can fail without harm: it is written, and new contents are staged."""
+    """Return the record after everything that can fail without harm: it is written, images and new contents are here."""
     phase(ports, "execution", "started")
     owned = msgspec.structs.replace(remembered.last, owned=planned.owned)
     voided = msgspec.structs.replace(owned, started=planned.started)
     try:
         ports.store.save(msgspec.structs.replace(remembered, last=owned))  # what is to exist is owned before it exists
+        _fetch_images(ports, planned)
         ports.host.stage(planned)
         remembered = msgspec.structs.replace(remembered, last=voided)
         ports.store.save(remembered)  # from here on the units that are touched count as started from nothing known
@@ -112,6 +114,20 @@ def _prepared(ports: Ports, remembered: Record, planned: Plan) -> Record:
         phase(ports, "execution", "failed")
         raise
     return remembered
+
+
+def _fetch_images(ports: Ports, planned: Plan) -> None:
+    needs = images.needed(planned)
+    if not needs:
+        return
+    present = ports.host.present(tuple(dict.fromkeys(n.image for n in needs)))
+    for need in images.to_pull(needs, present):
+        ports.reporter.report(Pulling(need))
+        said = ports.host.pull(need.image)
+        if not said:
+            ports.reporter.report(events.ImagePulled(planned.source.revision, need))
+        elif not images.tolerates(need, present):
+            raise images.unpulled(need, said)
 
 
 def _one_batch(ports: Ports, batch: tuple[Effect, ...]) -> tuple[tuple[Failure, ...], tuple[Effect, ...]]:

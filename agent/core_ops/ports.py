@@ -60,6 +60,22 @@ class Host(Protocol):
         """
         ...
 
+    def present(self, images: tuple[str, ...]) -> frozenset[str]:
+        """Return which of these images are on the host, by the names that were asked for.
+
+        Raises:
+            HostError: podman is missing or gives no answer.
+        """
+        ...
+
+    def pull(self, image: str) -> str:
+        """Pull an image as a unit that starts would, and return why it could not be had; nothing when it was.
+
+        Raises:
+            HostError: podman was not to be asked.
+        """
+        ...
+
     def stage(self, plan: Plan) -> None:
         """Write every new content beside its target with its mode and owner, durably, before anything is stopped.
 

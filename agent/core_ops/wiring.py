@@ -8,7 +8,7 @@ from core_ops import __version__
 from core_ops.enrol import Enrolment, begun, pin_of, without_secrets
 from core_ops.errors import HostError, SettingsError
 from core_ops.examiner import examine
-from core_ops.host import accounts, directory, files, machine, mountinfo, roots, systemd, trust
+from core_ops.host import accounts, directory, files, machine, mountinfo, podman, roots, systemd, trust
 from core_ops.host.git import GitStore
 from core_ops.host.journal import Journal
 from core_ops.host.signatures import prove
@@ -65,17 +65,19 @@ class LocalHost:
         """Ask the generator and systemd; see `core_ops.ports.Host`."""
         return examine(desired, sealed, self._run_directory)
 
+    def present(self, images: tuple[str, ...]) -> frozenset[str]:
+        """Ask podman what it has; see `core_ops.ports.Host`."""
+        _need_systemd()
+        return podman.present(images)
+
+    def pull(self, image: str) -> str:
+        """Have podman pull; see `core_ops.ports.Host`."""
+        return podman.pull(image)
+
     def stage(self, plan: Plan) -> None:
         """Write new contents beside their targets; see `core_ops.ports.Host`."""
-        if (
-            any(not isinstance(e, WriteFile | RemoveFile | RemoveUndeclared) for e in plan.effects)
-            and not systemd.running()
-        ):
-            raise HostError(
-                "apply: systemd is not running here",
-                code="no-systemd",
-                hint="`core-ops plan` works anywhere; apply needs a host that booted with systemd",
-            )
+        if any(not isinstance(e, WriteFile | RemoveFile | RemoveUndeclared) for e in plan.effects):
+            _need_systemd()
         owners = {e.path: accounts.owners(e) for e in plan.effects if isinstance(e, WriteFile)}
         for owned in plan.owned:
             files.sweep(owned.path)
@@ -114,6 +116,15 @@ class LocalHost:
             case UnitJob():
                 return _jobs(first.verb, tuple(e for e in effects if isinstance(e, UnitJob)))
         return ()
+
+
+def _need_systemd() -> None:
+    if not systemd.running():
+        raise HostError(
+            "apply: systemd is not running here",
+            code="no-systemd",
+            hint="`core-ops plan` works anywhere; apply needs a host that booted with systemd",
+        )
 
 
 def _jobs(verb: str, jobs: tuple[UnitJob, ...]) -> tuple[Failure, ...]:

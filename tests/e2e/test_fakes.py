@@ -7,18 +7,20 @@ import pytest
 
 from core_ops_verify.guest.api import Guest
 from fakes import FakeHost
-from host_contract import story
+from host_contract import IMAGE, story
 
 pytestmark = pytest.mark.e2e
 
 
 def test_the_fake_host_tells_the_same_story_as_systemd(guest: Guest) -> None:
-    """Starts, stops that spread, reloads, enablement and removals look the same through both."""
+    """Starts, stops that spread, reloads, enablement, removals and images look the same through both."""
     script = Path(__file__).parents[1] / "host_contract.py"
     guest.copy_in(script, "/root/host_contract.py")
     guest.write_text("/root/run.py", _entry(guest) + "import host_contract\nhost_contract.main()\n")
     real = json.loads(guest.check("/opt/core-ops/runtime/usr/bin/python3.13", "-I", "-S", "-B", "/root/run.py"))
-    assert json.loads(json.dumps(story(FakeHost()))) == real
+    fake = FakeHost()
+    fake.images = {IMAGE}
+    assert json.loads(json.dumps(story(fake))) == real
 
 
 def _entry(guest: Guest) -> str:

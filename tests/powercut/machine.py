@@ -57,6 +57,12 @@ class Machine(LocalHost):
         known = self.systemd.observe(Subjects((), subjects.units, mount_points=subjects.mount_points))
         return msgspec.structs.replace(seen, units=known.units, mounts=known.mounts)
 
+    def present(self, images: tuple[str, ...]) -> frozenset[str]:
+        return self.systemd.present(images)
+
+    def pull(self, image: str) -> str:
+        return self.systemd.pull(image)
+
     def stage(self, plan: Plan) -> None:
         files = tuple(e for e in plan.effects if isinstance(e, WriteFile | RemoveFile | RemoveUndeclared))
         super().stage(msgspec.structs.replace(plan, effects=files))

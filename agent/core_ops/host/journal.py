@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 from core_ops.reconcile.events import Event, journal_entry
-from core_ops.reconcile.phases import Applying, PhaseChanged
+from core_ops.reconcile.phases import Applying, PhaseChanged, Pulling
 
 _SOCKET = "/run/systemd/journal/socket"
 
@@ -19,7 +19,7 @@ class Journal:
 
         Phases and what is being tried are for whoever looks on: each change and failure has an entry of its own.
         """
-        if isinstance(event, PhaseChanged | Applying) or not os.path.exists(_SOCKET):
+        if isinstance(event, PhaseChanged | Applying | Pulling) or not os.path.exists(_SOCKET):
             return
         entry = journal_entry(event)
         fields = [

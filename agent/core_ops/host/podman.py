@@ -1,4 +1,8 @@
-"""Podman's Quadlet generator, run dry over a directory: the program that systemd itself runs at every reload."""
+"""Podman: its Quadlet generator, run dry over a directory as systemd itself does at every reload, and its images.
+
+An image is pulled by a transient unit, not by a child of this program: so podman finds the proxies, the credentials and the
+directories that a container's own unit finds, and none of the restrictions that this program's service is under.
+"""
 
 import os
 
@@ -14,6 +18,12 @@ _PLACES = (
     "/usr/lib/systemd/system-generators/podman-system-generator",
 )
 _TIMEOUT_S = 10.0
+_PODMAN = "podman"
+_IMAGES_TIMEOUT_S = 60.0
+_PULL_TIMEOUT_S = 900
+_AFTER_S = 15.0  # systemd ends the unit, and its answer takes a moment
+_WORDS_LIMIT = 600
+_OUTPUT_LIMIT_BYTES = 1024 * 1024
 _ENDS = (0, 1)  # 1: it complained of a file
 
 
@@ -40,3 +50,55 @@ def generate(program: str, directory: str) -> tuple[tuple[Generated, ...], Answe
             hint=f"try `{program} -dryrun`",
         )
     return made, answer
+
+
+def present(images: tuple[str, ...]) -> frozenset[str]:
+    """Return which of these images podman finds here, by the names that were asked for.
+
+    One question is enough when all are here, as they mostly are; its answer does not reliably tell which ones are not.
+
+    Raises:
+        HostError: podman is missing or does not answer.
+
+    Source:
+        podman-image-exists(1): 0 when it is here, 1 when not.
+    """
+    if _ask("inspect", "--format", "{{.Id}}", "--", *images).status == 0:
+        return frozenset(images)
+    return frozenset(image for image in images if _exists(image))
+
+
+def _exists(image: str) -> bool:
+    done = _ask("exists", "--", image)
+    if done.status not in {0, 1}:
+        raise HostError(
+            f"ask podman for {image}: {_last_words(done.stderr) or f'exit status {done.status}'}",
+            code="podman-failed",
+            hint=f"nothing was stopped or changed; see `podman image exists {image}`",
+        )
+    return done.status == 0
+
+
+def _ask(*arguments: str) -> process.Completed:
+    return process.run((_PODMAN, "image", *arguments), _IMAGES_TIMEOUT_S, output_limit_bytes=_OUTPUT_LIMIT_BYTES)
+
+
+def pull(image: str) -> str:
+    """Pull an image and return why it could not be had, in podman's own words; nothing when it was.
+
+    Raises:
+        HostError: systemd-run is missing or podman says far too much.
+    """
+    unit = ("systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--description=Pull an image for core-ops")
+    argv = (*unit, f"--property=RuntimeMaxSec={_PULL_TIMEOUT_S}", "--", _PODMAN, "pull", "--quiet", "--", image)
+    done = process.run(argv, _PULL_TIMEOUT_S + _AFTER_S, output_limit_bytes=_OUTPUT_LIMIT_BYTES)
+    if done.status == 0:
+        return ""
+    return _last_words(done.stderr) or f"it did not end within {_PULL_TIMEOUT_S} s, or was killed"
+
+
+def _last_words(stderr: str) -> str:
+    """Return the line in which podman says what was wrong, or the last one there is."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
+    return (errors or lines or [""])[-1][:_WORDS_LIMIT]

@@ -18,6 +18,7 @@ from core_ops.reconcile.events import (
     Changed,
     Doubted,
     Event,
+    ImagePulled,
     Planned,
     RevisionAuthenticated,
     RunFinished,
@@ -25,7 +26,7 @@ from core_ops.reconcile.events import (
     effect_words,
 )
 from core_ops.reconcile.model import RemoveFile, RemoveUndeclared, Result, WriteFile
-from core_ops.reconcile.phases import Applying
+from core_ops.reconcile.phases import Applying, Pulling
 from core_ops.reconcile.stream import Stream, told
 from core_ops.reconcile.words import brief_lines, heading_lines, plan_lines
 
@@ -155,9 +156,8 @@ class Progress:
             case Planned():
                 view = plan_view(event.plan)
                 yield from heading_lines(view) if self._form == "board" else brief_lines(view)
-            case Changed() if self._form == "lines":
-                action, target = effect_words(event.effect)
-                yield printable(f"  ✓ {action} {target}".rstrip())
+            case Pulling() | ImagePulled() | Changed():
+                yield from self._steps(event)
             case RevisionAuthenticated():
                 yield printable(f"authenticated {event.revision[:8]}, signed by {event.signer or 'nobody'}")
             case Warned():
@@ -166,6 +166,19 @@ class Progress:
                 yield printable(doubt_line(event))
             case _:
                 pass  # the failures and the summary are shown whole, elsewhere
+
+    def _steps(self, event: Pulling | ImagePulled | Changed) -> Iterator[str]:
+        """Yield what was done, unless a board shows it; which image is waited for is shown in any case."""
+        match event:
+            case Pulling():
+                yield printable(f"  pulling {event.need.image} for {event.need.unit} ...")
+            case ImagePulled() if self._form == "lines":
+                yield printable(f"  ✓ pull {event.need.image}")
+            case Changed() if self._form == "lines":
+                action, target = effect_words(event.effect)
+                yield printable(f"  ✓ {action} {target}".rstrip())
+            case _:
+                pass
 
 
 def _is_quick(event: Event) -> bool:

@@ -14,6 +14,7 @@ from core_ops.reconcile.phases import Phase, PhaseState
 
 EventKind = Literal[
     "planned",
+    "pull",
     "write",
     "remove",
     "stop",

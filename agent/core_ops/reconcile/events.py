@@ -8,6 +8,7 @@ from typing import assert_never
 from core_ops.reconcile.model import (
     Effect,
     Failure,
+    ImageNeed,
     Plan,
     ReloadManager,
     RemoveFile,
@@ -18,7 +19,7 @@ from core_ops.reconcile.model import (
     Value,
     WriteFile,
 )
-from core_ops.reconcile.phases import Applying, PhaseChanged
+from core_ops.reconcile.phases import Applying, PhaseChanged, Pulling
 from core_ops.reconcile.retry import Diagnosis, words
 
 _ERROR, _WARNING, _NOTICE, _INFO = 3, 4, 5, 6  # syslog priorities, as journald wants them
@@ -85,6 +86,13 @@ class Planned(Value, frozen=True):
     plan: Plan
 
 
+class ImagePulled(Value, frozen=True):
+    """An image that a plan needs was pulled, before anything was stopped."""
+
+    revision: str
+    need: ImageNeed
+
+
 class Changed(Value, frozen=True):
     """One effect succeeded."""
 
@@ -131,13 +139,14 @@ JournalEvent = (
     | RevisionAuthenticated
     | RevisionRefused
     | Planned
+    | ImagePulled
     | Changed
     | Failed
     | ProgressStopped
     | StoodStill
     | RunFinished
 )
-Event = JournalEvent | PhaseChanged | Applying
+Event = JournalEvent | PhaseChanged | Applying | Pulling
 
 
 class JournalEntry(Value, frozen=True):
@@ -157,6 +166,7 @@ MESSAGE_IDS: dict[type, str] = {
     RevisionAuthenticated: "56d5dfb9e170457ca9e0736654fca676",
     RevisionRefused: "ac14d59ee3ba465c82a91e83b0a850f7",
     Planned: "85022cb7bc9440b28e5ac6b49805894c",
+    ImagePulled: "e7b24635e90201bbe44e4382d7703721",
     Changed: "ad48b8b6acf04ffba0730e41061176e3",
     Failed: "c8a18c76c1f84c0b96c87f2f95d6a91b",
     ProgressStopped: "d2d3b49197744d16a4ed92ad6e93a53b",
@@ -197,6 +207,8 @@ def _told(event: JournalEvent) -> tuple[int, str, dict[str, str]]:
             return _told_of_standing(event)
         case SourceUnavailable() | Warned() | Doubted() | RevisionAuthenticated() | RevisionRefused():
             return _told_of_source(event)
+        case ImagePulled():
+            return _image_pulled(event)
         case Changed():
             return _changed(event)
         case Failed():
@@ -251,6 +263,12 @@ def _told_of_source(
             return _ERROR, f"refused {event.revision[:8] or 'the source'}: {event.message} ({event.code})", fields
         case _:
             assert_never(event)
+
+
+def _image_pulled(event: ImagePulled) -> tuple[int, str, dict[str, str]]:
+    need = event.need
+    fields = {"REVISION": event.revision, "IMAGE": need.image, "OBJECT": need.object.display_id, "UNIT": need.unit}
+    return _INFO, f"pulled {need.image} for {need.unit}", fields
 
 
 def _changed(event: Changed) -> tuple[int, str, dict[str, str]]:

@@ -396,12 +396,25 @@ class SetEnablement(Value, frozen=True, tag="enablement"):
 Effect = WriteFile | RemoveFile | RemoveUndeclared | ReloadManager | UnitJob | SetEnablement
 
 
+PullPolicy = Literal["missing", "always", "newer", "never"]
+
+
+class ImageNeed(Value, frozen=True):
+    """An image that a unit starts from: when it is pulled, whose unit it is, and where the repository says so (`place`)."""
+
+    image: str
+    policy: PullPolicy
+    unit: str
+    object: Obj
+    place: str
+
+
 class Plan(Value, frozen=True):
     """What would be done and why: the only thing apply reads.
 
     `owned` and `started` are what is recorded before the first effect (everything that may be written; start records of
     every unit that is touched taken away), `owned_after` and `started_after` once all effects succeeded. `expect` names the
-    units that must be up then.
+    units that must be up then, `images` what the started ones start from.
     """
 
     source: Source
@@ -414,6 +427,7 @@ class Plan(Value, frozen=True):
     owned_after: tuple[Owned, ...]
     started: tuple[Started, ...]
     started_after: tuple[Started, ...]
+    images: tuple[ImageNeed, ...] = ()
 
     @property
     def in_sync(self) -> bool:

@@ -1,4 +1,4 @@
-"""The phases of a run, and the two events that only those who look on are told: where a run is, and what it is trying.
+"""The phases of a run, and the events that only those who look on are told: where a run is, and what it is trying.
 
 They leave no trace in the journal: each change and each failure has an entry there, and a run with nothing to do every five
 minutes should say one thing, not twelve.
@@ -6,7 +6,7 @@ minutes should say one thing, not twelve.
 
 from typing import Literal
 
-from core_ops.reconcile.model import Effect, Value
+from core_ops.reconcile.model import Effect, ImageNeed, Value
 
 Phase = Literal["resolution", "graph_construction", "planning", "execution", "convergence_check", "final_summary"]
 PhaseState = Literal["started", "succeeded", "failed", "skipped"]
@@ -23,3 +23,9 @@ class Applying(Value, frozen=True):
     """A batch of effects is about to be tried."""
 
     effects: tuple[Effect, ...]
+
+
+class Pulling(Value, frozen=True):
+    """An image is about to be pulled, while everything still runs."""
+
+    need: ImageNeed

@@ -11,8 +11,9 @@ from core_ops.reconcile import exclusive, ownership
 from core_ops.reconcile.changes import FileChange
 from core_ops.reconcile.compare import ENABLED, UP, Comparison, UnitChange, compare, converged
 from core_ops.reconcile.diffs import file_diff
-from core_ops.reconcile.effects import effects
+from core_ops.reconcile.effects import effects, started
 from core_ops.reconcile.graph import Graph, Node, build
+from core_ops.reconcile.images import image_needs
 from core_ops.reconcile.meaning import differences
 from core_ops.reconcile.model import (
     Action,
@@ -45,18 +46,20 @@ def plan(desired: Desired, last: LastApplied, observed: Observed) -> Plan:
         *exclusive.entries(found.undeclared),
     )
     blocked = any(e.action == "blocked" for e in entries)
+    done = () if blocked else effects(found, graph, before)
     owned_after = tuple(sorted(Owned(i.path, i.object, i.unit) for i in desired.items))
     return Plan(
         source=desired.source,
         previous=last.desired.source if last.desired else None,
         host=desired.host,
         entries=entries,
-        effects=() if blocked else effects(found, graph, before),
+        effects=done,
         expect=tuple(u for u, n in graph.nodes.items() if n.wanted),
         owned=tuple(sorted({*last.owned, *owned_after})),
         owned_after=owned_after,
         started=_started_before(last, found),
         started_after=tuple(Started(u, _started_from(c, last)) for u, c in sorted(found.units.items())),
+        images=image_needs(graph, started(done)),
     )
 
 

@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from core_ops.reconcile.applyview import ApplySummary, ApplyView, EventKind, EventState, EventView, PhaseView
 from core_ops.reconcile.contract import ObjectView, cause_views, object_view, revision_view
-from core_ops.reconcile.events import Changed, Event, Failed, Planned, RunFinished
+from core_ops.reconcile.events import Changed, Event, Failed, ImagePulled, Planned, RunFinished
 from core_ops.reconcile.model import (
     Effect,
     Entry,
@@ -28,7 +28,7 @@ from core_ops.reconcile.model import (
     Value,
     WriteFile,
 )
-from core_ops.reconcile.phases import Applying, Phase, PhaseChanged
+from core_ops.reconcile.phases import Applying, Phase, PhaseChanged, Pulling
 from core_ops.reconcile.verdict import acts, verdicts
 
 _NOTHING = ApplySummary(0, 0, 0, 0, 0, 0, 0)
@@ -65,7 +65,7 @@ def told(stream: Stream, event: Event) -> Told:
             return _phase(stream, event)
         case Planned():
             return _planned(stream, event.plan)
-        case Applying() | Changed():
+        case Pulling() | ImagePulled() | Applying() | Changed():
             return _executed(stream, event)
         case Failed():
             return _failed(stream, event.failure)
@@ -91,7 +91,10 @@ def _planned(stream: Stream, plan: Plan) -> Told:
     return _with(begun, facts, revision=True)
 
 
-def _executed(stream: Stream, event: Applying | Changed) -> Told:
+def _executed(stream: Stream, event: Pulling | ImagePulled | Applying | Changed) -> Told:
+    if isinstance(event, Pulling | ImagePulled):
+        state: EventState = "started" if isinstance(event, Pulling) else "succeeded"
+        return _with(stream, [_Fact(event.need.object, "pull", state, "execution", event.need.image)])
     if isinstance(event, Changed):
         return _with(stream, [_Fact(o, k, "succeeded", "execution") for o, k in _kinds(event.effect)])
     tried: Mapping[Obj, EventKind] = dict(kind for e in event.effects for kind in _kinds(e))

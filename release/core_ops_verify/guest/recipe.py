@@ -17,6 +17,7 @@ _CONTAINERS = (
 _TOOLS = (
     *("openssh-server", "openssh-client", "git", "ca-certificates", "iproute2", "procps", "kmod"),
     *("e2fsprogs", "busybox-static"),
+    "docker-registry",  # not on a real host: images are pulled from it over loopback
     "sshfs",  # a network file system that needs no kernel module but fuse: automounts are for those
     "strace",  # not on a real host: fault injection counts system calls, so it must start the program itself
 )

@@ -23,7 +23,8 @@ MASKED = (
     *("ldconfig.service", "systemd-firstboot.service", "systemd-update-done.service", "getty.target"),
     *("console-getty.service", "systemd-journal-catalog-update.service", "systemd-hwdb-update.service"),
     *("sys-kernel-debug.mount", "sys-kernel-tracing.mount", "dev-hugepages.mount"),
-    # Sockets and daemons nothing here uses.
+    # Sockets and daemons nothing here uses, or not by itself.
+    "docker-registry.service",
     *("ssh.service", "ssh.socket", "netavark-dhcp-proxy.socket", "netavark-dhcp-proxy.service"),
 )
 _CONTAINERS_CONF = """\
