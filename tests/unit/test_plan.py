@@ -506,3 +506,18 @@ def test_an_unknown_unit_is_not_found() -> None:
     """The default state is that of a unit systemd never heard of."""
     assert UnitState("x.service").load == "not-found"
     assert FakeStore(Record(status=Status())).load().status == Status()
+
+
+def test_a_pod_stops_with_a_container_that_a_cut_run_put_into_it() -> None:
+    """Of a container without a record nobody knows its pod; one that keeps no other container may end with it."""
+    host, whole, empty = FakeHost(), rendered(POD), rendered({"services/s/p.pod": POD["services/s/p.pod"]})
+    before = plan(empty, LastApplied(), host.observe(subjects(empty, LastApplied())))
+    host.carry_out(before.effects)
+    last = LastApplied(empty, before.owned_after, before.started_after)
+    cut = plan(whole, last, host.observe(subjects(whole, last)))
+    host.carry_out(cut.effects)
+    last = msgspec.structs.replace(last, owned=cut.owned, started=cut.started)
+    planned = plan(empty, last, host.observe(subjects(empty, last)))
+    assert jobs(planned)[-1] == "restart p-pod.service"
+    host.carry_out(planned.effects)
+    assert "p-pod.service" in host.running
