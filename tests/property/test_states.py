@@ -73,6 +73,7 @@ def judged(state: State, dice: random.Random) -> tuple[str, tuple[str, ...]]:
     before = state.host.everything()
     after = carried_out(state, planned)
     broken += _taken_from_others(state, before)
+    broken += (f"{path} is still there" for path in sorted(_given_up(state) & after.host.files.keys()))
     broken += _left_to_do(after)
     return "in sync" if planned.in_sync else "changed", tuple(broken)
 
@@ -87,6 +88,11 @@ def _taken_from_others(state: State, before: Mapping[str, File]) -> Iterator[str
     for path in before.keys() - owned:
         if not below(path, state.desired.exclusive) and after.get(path) != before[path]:
             yield f"{path} was not owned and is changed"
+
+
+def _given_up(state: State) -> set[str]:
+    """What is owned and no longer desired."""
+    return {o.path for o in state.last.owned} - {i.path for i in state.desired.items}
 
 
 def _left_to_do(state: State) -> Iterator[str]:
@@ -138,8 +144,7 @@ def _changed_paths(state: State) -> set[str]:
     """Where the disk is not as it should be: declared, owned but not desired, or undeclared in an exclusive root."""
     wanted, files = _wanted(state), state.host.everything()
     differs = {path for path, file in wanted.items() if files.get(path) != file}
-    gone = {o.path for o in state.last.owned} - wanted.keys()
-    return differs | gone | {p for p in files.keys() - wanted.keys() if below(p, state.desired.exclusive)}
+    return differs | _given_up(state) | {p for p in files.keys() - wanted.keys() if below(p, state.desired.exclusive)}
 
 
 def _reads(node: Node, changed: set[str]) -> bool:

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from core_ops.reconcile.compare import subjects
+from core_ops.reconcile.effects import batches
 from core_ops.reconcile.graph import build
 from core_ops.reconcile.judge import judge
 from core_ops.reconcile.model import (
@@ -521,3 +522,10 @@ def test_a_pod_stops_with_a_container_that_a_cut_run_put_into_it() -> None:
     assert jobs(planned)[-1] == "restart p-pod.service"
     host.carry_out(planned.effects)
     assert "p-pod.service" in host.running
+
+
+def test_links_of_one_verb_change_in_one_batch() -> None:
+    """Each call of systemctl looks at all unit files of a host, so a thousand units must not mean a thousand calls."""
+    both = {f"services/s/{n}.service": f"[Service]\nExecStart=true\n{INSTALL}" for n in "ab"}
+    links = [b for b in batches(first(rendered(both)).effects) if isinstance(b[0], SetEnablement)]
+    assert [[e.unit for e in batch if isinstance(e, SetEnablement)] for batch in links] == [["a.service", "b.service"]]
