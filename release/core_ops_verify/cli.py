@@ -15,6 +15,13 @@ from core_ops_verify.guest.commands import Verbs, add_guest_parser
 _PROGRAM = "core-ops-verify"
 _FAILED = 1
 _INTERRUPTED = 130
+_ROUNDS = {
+    "no-op": noop.ROUNDS,
+    "check": check.ROUNDS,
+    "plan": runs.PLAN_ROUNDS,
+    "change": runs.CHANGE_ROUNDS,
+    "cold": runs.COLD_ROUNDS,
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -35,7 +42,7 @@ def _add_bench_parser(verbs: Verbs) -> None:
     parser = verbs.add_parser("bench", help=about, description=about)
     parser.add_argument(
         "what",
-        choices=("no-op", "check", "plan", "change", "cold"),
+        choices=tuple(_ROUNDS),
         help="a check of a large tree; or in a guest: a run with nothing to do, a plan of a host all of which changed, a run "
         "that brings one changed config file, a first apply",
     )
@@ -46,30 +53,31 @@ def _add_bench_parser(verbs: Verbs) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    head, found, profile = _measured(arguments.what, arguments.services, arguments.hosts)
+    what: str = arguments.what
+    services: int = arguments.services or (100 if what == "no-op" else 1000)
+    found, profile = _measured(what, services, arguments.hosts)
     if arguments.json:
         print(json.dumps({name: asdict(figures) for name, figures in found.items()}))
     else:
+        where = f"on {arguments.hosts} hosts" if what == "check" else "in a guest"
+        head = f"{what}: {services} services {where}, medians of {_ROUNDS[what]} rounds"
         print("\n".join((*table(head, found, runs.BUDGETS), *profile)))
     return _FAILED if any(figures.failed for figures in found.values()) else 0
 
 
-def _measured(what: str, wanted: int | None, hosts: int) -> tuple[str, Mapping[str, Figures], tuple[str, ...]]:
-    """Return a headline, the figures, and the first lines of the profile."""
-    services = wanted or (100 if what == "no-op" else 1000)
-    head = f"{services} services, medians of {{}} rounds in a guest"
+def _measured(what: str, services: int, hosts: int) -> tuple[Mapping[str, Figures], tuple[str, ...]]:
+    """Return the figures, and the first lines of the profile."""
     match what:
         case "check":
-            head = f"check of {services} services on {hosts} hosts, medians of {check.ROUNDS} rounds"
-            return head, *check.check(services, hosts)
+            return check.check(services, hosts)
         case "plan":
-            return head.format(runs.PLAN_ROUNDS), *runs.plan(services)
+            return runs.plan(services)
         case "change":
-            return head.format(runs.CHANGE_ROUNDS), *runs.change(services)
+            return runs.change(services)
         case "cold":
-            return head.format(runs.COLD_ROUNDS), *runs.cold(services)
+            return runs.cold(services)
         case _:
-            return head.format(noop.ROUNDS), noop.no_op(services), ()
+            return noop.no_op(services), ()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -136,7 +136,7 @@ def _concerned(state: State) -> set[str]:
         direct |= {u for u, n in units.nodes.items() if _reads(n, changed)}
     found = _dependents(direct, before, after)
     changing = found | (before.nodes.keys() | after.nodes.keys()) - state.host.running.keys()
-    pods = _emptied_pods(found, before, after) | (_pods(after) if _unrecorded(state) else set())
+    pods = _pods(after) if _unrecorded(state) else _emptied_pods(found, before, after)
     return _dependents(found | pods | _uncovered_mounts(changing), before, after)
 
 

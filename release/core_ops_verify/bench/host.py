@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -89,7 +89,7 @@ class BenchHost:
 
 
 @contextmanager
-def bench_host(files: Mapping[str, str], progress: Progress = silent) -> Iterator[BenchHost]:
+def bench_host(files: Mapping[str, str], progress: Progress = silent) -> Generator[BenchHost]:
     """Give a guest that tracks a repository with these files; nothing is applied yet.
 
     Raises:
