@@ -118,7 +118,7 @@ def worlds(draw: st.DrawFn) -> Mapping[str, str]:
         **_mounts(draw),
         "services/z/z.slice": f"[Slice]\nMemoryMax={draw(st.integers(1, 2))}G\n",
     }
-    for name in draw(st.sets(st.sampled_from("abc"), min_size=1)):
+    for name in sorted(draw(st.sets(st.sampled_from("abc"), min_size=1))):
         base = f"services/{name}"
         image = draw(st.integers(1, 2))
         more = "Network=z.network\n" if draw(st.booleans()) else ""

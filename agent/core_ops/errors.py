@@ -34,6 +34,8 @@ def redact(text: str) -> str:
 
 def printable(text: str) -> str:
     """Return the text with control characters escaped: a file name must not be able to drive a terminal."""
+    if text.isprintable():  # nearly all is, and a large plan has megabytes of it
+        return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

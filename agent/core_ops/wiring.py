@@ -111,8 +111,7 @@ class LocalHost:
             case ReloadManager():
                 systemd.reload()
             case SetEnablement():
-                if said := systemd.enablement(first.verb, first.unit):
-                    return (Failure(first.object, first.unit, "applying", f"{first.verb}: {said}"),)
+                return _links(first.verb, tuple(e for e in effects if isinstance(e, SetEnablement)))
             case UnitJob():
                 return _jobs(first.verb, tuple(e for e in effects if isinstance(e, UnitJob)))
         return ()
@@ -125,6 +124,12 @@ def _need_systemd() -> None:
             code="no-systemd",
             hint="`core-ops plan` works anywhere; apply needs a host that booted with systemd",
         )
+
+
+def _links(verb: str, changes: tuple[SetEnablement, ...]) -> tuple[Failure, ...]:
+    objects = {c.unit: c.object for c in changes}
+    refused = systemd.enablement(verb, tuple(objects))
+    return tuple(Failure(objects[u], u, "applying", f"{verb}: {said}") for u, said in refused.items())
 
 
 def _jobs(verb: str, jobs: tuple[UnitJob, ...]) -> tuple[Failure, ...]:

@@ -253,7 +253,7 @@ def test_a_container_that_cannot_start_is_named_and_the_rest_goes_on(site: Site)
     site.start()
     site.commit(
         {
-            "services/one/one.container": container("one").replace("whoami:1", "nowhere:1"),
+            "services/one/one.container": container("one", more="Entrypoint=/nowhere"),
             "services/two/two.container": container("two", image=2),
         }
     )

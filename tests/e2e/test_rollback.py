@@ -145,7 +145,7 @@ def test_a_run_that_goes_on_is_called_reconciling(site: Site) -> None:
 def test_a_unit_that_never_comes_up_is_left_alone_after_three_runs(site: Site) -> None:
     """The fourth run says so and does not start it again; drift of the rest is repaired; a good revision lifts it."""
     site.start()
-    bad = site.commit({"services/one/one.container": container("one").replace("whoami:1", "nowhere:1")})
+    bad = site.commit({"services/one/one.container": container("one", more="Entrypoint=/nowhere")})
     for _ in range(3):
         failed = site.core_ops("agent")
         assert failed.status == 1

@@ -58,9 +58,7 @@ def test_a_result_tells_failed_blocked_and_succeeded_apart(site: Site) -> None:
 
 def test_a_failure_is_shown_with_the_next_commands(site: Site) -> None:
     """On a terminal a failure has systemd's words, the Quadlet file, the unit's last lines and commands that work."""
-    site.commit(
-        with_bad({"fails.service": FAILS, "gone.container": container("gone").replace("whoami:1", "nowhere:1")})
-    )
+    site.commit(with_bad({"fails.service": FAILS, "gone.container": container("gone", more="Entrypoint=/nowhere")}))
     site.init()
 
     said = on_terminal(site, "core-ops apply", columns=120).stdout

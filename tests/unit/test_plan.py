@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from core_ops.reconcile.compare import subjects
+from core_ops.reconcile.effects import batches
 from core_ops.reconcile.graph import build
 from core_ops.reconcile.judge import judge
 from core_ops.reconcile.model import (
@@ -507,3 +508,25 @@ def test_an_unknown_unit_is_not_found() -> None:
     """The default state is that of a unit systemd never heard of."""
     assert UnitState("x.service").load == "not-found"
     assert FakeStore(Record(status=Status())).load().status == Status()
+
+
+def test_a_pod_stops_with_a_container_that_a_cut_run_put_into_it() -> None:
+    """Of a container without a record nobody knows its pod; one that keeps no other container may end with it."""
+    host, whole, empty = FakeHost(), rendered(POD), rendered({"services/s/p.pod": POD["services/s/p.pod"]})
+    before = plan(empty, LastApplied(), host.observe(subjects(empty, LastApplied())))
+    host.carry_out(before.effects)
+    last = LastApplied(empty, before.owned_after, before.started_after)
+    cut = plan(whole, last, host.observe(subjects(whole, last)))
+    host.carry_out(cut.effects)
+    last = msgspec.structs.replace(last, owned=cut.owned, started=cut.started)
+    planned = plan(empty, last, host.observe(subjects(empty, last)))
+    assert jobs(planned)[-1] == "restart p-pod.service"
+    host.carry_out(planned.effects)
+    assert "p-pod.service" in host.running
+
+
+def test_links_of_one_verb_change_in_one_batch() -> None:
+    """Each call of systemctl looks at all unit files of a host, so a thousand units must not mean a thousand calls."""
+    both = {f"services/s/{n}.service": f"[Service]\nExecStart=true\n{INSTALL}" for n in "ab"}
+    links = [b for b in batches(first(rendered(both)).effects) if isinstance(b[0], SetEnablement)]
+    assert [[e.unit for e in batch if isinstance(e, SetEnablement)] for batch in links] == [["a.service", "b.service"]]

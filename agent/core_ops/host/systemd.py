@@ -245,10 +245,18 @@ def _unnamed(verb: str, units: tuple[str, ...]) -> dict[str, str]:
     return {s.unit: f"failed ({s.result})" for s in _shown(units).values() if bad(s)}
 
 
-def enablement(verb: str, unit: str) -> str:
-    """Enable (with links remade) or disable a unit; returns what systemd objected to, or nothing."""
-    done = process.run(("systemctl", "--quiet", "--no-reload", verb, "--", unit), _SHOW_TIMEOUT_S)
-    return "" if done.status == 0 else (done.stderr.strip() or f"exit status {done.status}")
+def enablement(verb: str, units: tuple[str, ...]) -> dict[str, str]:
+    """Enable (with links remade) or disable units; returns those of which systemd objected, with its words.
+
+    All are asked for in one call, as each call looks at every unit file of the host; when it fails, one by one, to know whose
+    fault it was.
+    """
+    done = process.run(("systemctl", "--quiet", "--no-reload", verb, "--", *units), _JOB_TIMEOUT_S)
+    if done.status == 0:
+        return {}
+    if len(units) == 1:
+        return {units[0]: done.stderr.strip() or f"exit status {done.status}"}
+    return {u: said for unit in units for u, said in enablement(verb, (unit,)).items()}
 
 
 def reload() -> None:

@@ -125,7 +125,7 @@ def compare(
     fresh = {u for u, n in graph.nodes.items() if u not in touched and started.get(u) == n.inputs} | mild | calm
     redefined |= remounted(graph, before_graph or graph, up - fresh, frozenset(o.unit for o in gone) & up)
     stopping = with_mounts(graph, graph.strong_dependents(redefined), up)
-    emptied = _emptied(graph, before_graph or graph, up, up & (fresh - stopping))
+    emptied = _emptied(graph, before_graph or graph, up, up & (fresh - stopping), _unknown(last, up))
     stopping = with_mounts(graph, graph.strong_dependents(redefined | emptied), up)
     units = {
         unit: _unit(
@@ -146,10 +146,17 @@ def compare(
     return Comparison(files, units, gone, _gone_units(gone, graph, states), touched, reload, stray)
 
 
-def _emptied(graph: Graph, before: Graph, up: set[str], kept: set[str]) -> frozenset[str]:
+def _unknown(last: LastApplied, up: set[str]) -> set[str]:
+    """Return the containers that are up without a record: a run that was cut may have put them into any pod."""
+    known = {s.unit for s in last.started}
+    return {o.unit for o in last.owned if o.object.resource_type == "container" and o.unit in up - known}
+
+
+def _emptied(graph: Graph, before: Graph, up: set[str], kept: set[str], unknown: set[str]) -> frozenset[str]:
     """Return the pods that lose their last running container: they have to be stopped and started with it.
 
-    Podman ends a pod with its last container a moment later, and a start job of that moment fails with the pod.
+    Podman ends a pod with its last container a moment later, and a start job of that moment fails with the pod. A pod that is
+    not known to keep a container counts as losing its last one when a container that may be in it stops.
 
     Source:
         podman-pod-create(1), --exit-policy=stop, which the Quadlet generator sets.
@@ -158,7 +165,7 @@ def _emptied(graph: Graph, before: Graph, up: set[str], kept: set[str]) -> froze
     for unit, node in graph.nodes.items():
         if node.object.resource_type == "pod" and unit in up:
             bound = {u for u, n in before.nodes.items() if unit in n.relations.strong}
-            if bound & up and not bound & kept:
+            if (unknown or bound & up) and not bound & kept:
                 found.add(unit)
     return frozenset(found)
 

@@ -104,7 +104,7 @@ def _starts(comparison: Comparison, graph: Graph) -> Iterator[UnitJob]:
 
 
 def batches(planned: tuple[Effect, ...]) -> Iterator[tuple[Effect, ...]]:
-    """Group neighbouring jobs of one verb: systemd orders what it is asked for at once, and waits only once."""
+    """Group neighbouring jobs or links of one verb: systemd orders what it is asked for at once, and waits only once."""
     batch: tuple[Effect, ...] = ()
     for effect in planned:
         if batch and _batch_key(effect) is not None and _batch_key(effect) == _batch_key(batch[0]):
@@ -118,6 +118,8 @@ def batches(planned: tuple[Effect, ...]) -> Iterator[tuple[Effect, ...]]:
 
 
 def _batch_key(effect: Effect) -> tuple[str, bool] | None:
+    if isinstance(effect, SetEnablement):
+        return f"links: {effect.verb}", False
     if not isinstance(effect, UnitJob):
         return None
     return effect.verb, effect.verb == "stop" and effect.object.resource_type == "automount"

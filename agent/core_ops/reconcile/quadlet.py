@@ -209,9 +209,6 @@ def _expanded(word: str) -> str:
     return _NOTHING.sub("/", path.replace("%%", "%")).rstrip("/")
 
 
-def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))
-
-
 def _others(unit: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(other for other in _unique(names) if other != unit)
+    """Return each name once; nearly always there is none, and a large host asks for thousands."""
+    return tuple(dict.fromkeys(other for other in names if other != unit)) if names else names

@@ -38,13 +38,17 @@ def _median(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 
-def table(head: str, found: Mapping[str, Figures]) -> tuple[str, ...]:
-    """Return the figures for people, a line for each command."""
+def table(head: str, found: Mapping[str, Figures], budgets: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the figures for people, a line for each command, with its budget if it has one."""
     return (
         head,
         *(
             f"{name:<22} {f.wall_s * 1000:8.1f} ms wall {f.cpu_s * 1000:8.1f} ms cpu {f.peak_mib:6.1f} MiB"
-            f" {f.ratio:7.2f} x floor{'  FAILED' if f.failed else ''}"
+            f" {f.ratio:7.2f} x floor{_budget(name, budgets)}{'  FAILED' if f.failed else ''}"
             for name, f in found.items()
         ),
     )
+
+
+def _budget(name: str, budgets: Mapping[str, str]) -> str:
+    return f"  (budget {budgets[name]})" if name in budgets else ""

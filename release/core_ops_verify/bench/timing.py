@@ -1,7 +1,7 @@
 """Runs commands in turn, round by round, so that a slow moment of the machine hits all of them alike.
 
-Needs the standard library alone: the file is also copied into guests and run there as a program, with the commands as JSON and
-the number of rounds for arguments.
+Needs the standard library alone: the file is also copied into guests and run there as a program, with the commands as JSON,
+the number of rounds and that of rounds before them for arguments.
 """
 
 import json
@@ -11,17 +11,17 @@ import time
 from collections.abc import Mapping, Sequence
 
 
-def timed(commands: Mapping[str, Sequence[str]], rounds: int) -> Mapping[str, list[list[float]]]:
-    """Return wall seconds, cpu seconds, peak KiB and wait status of each round after one that is not counted."""
+def timed(commands: Mapping[str, Sequence[str]], rounds: int, warm_up: int = 1) -> Mapping[str, list[list[float]]]:
+    """Return wall seconds, cpu seconds, peak KiB and wait status of each round after those that are not counted."""
     found: dict[str, list[list[float]]] = {name: [] for name in commands}
     null = os.open(os.devnull, os.O_RDWR)
     try:
-        for _ in range(rounds + 1):
+        for _ in range(rounds + warm_up):
             for name, argv in commands.items():
                 found[name].append(_once(argv, null))
     finally:
         os.close(null)
-    return {name: runs[1:] for name, runs in found.items()}
+    return {name: runs[warm_up:] for name, runs in found.items()}
 
 
 def _once(argv: Sequence[str], null: int) -> list[float]:
@@ -33,4 +33,4 @@ def _once(argv: Sequence[str], null: int) -> list[float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(timed(json.loads(sys.argv[1]), int(sys.argv[2]))))
+    print(json.dumps(timed(json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 _SERVICE = (
+    "[Unit]\nStartLimitIntervalSec=0\n"  # rounds restart it more often than systemd would let them
     "[Service]\nType=oneshot\nRemainAfterExit=yes\nEnvironmentFile=/etc/{name}/app.conf\nExecStart=/bin/true\n"
     "[Install]\nWantedBy=multi-user.target\n"
 )
@@ -10,6 +11,7 @@ _CONTAINER = (
     "[Container]\nImage=registry.example.com/{name}:1\nVolume=/etc/{name}/app.conf:/app.conf:ro\nNetwork=web.network\n"
     "HealthCmd=/bin/true\n[Service]\nRestart=always\n[Install]\nWantedBy=multi-user.target\n"
 )
+CHANGED_UNIT = "s0000.service"
 OVERRIDDEN = 20  # every 20th service is changed by a host: 5 %
 
 
@@ -19,6 +21,32 @@ def one_host(services: int) -> Mapping[str, str]:
     files = {"hosts/guest/host.yaml": _manifest("guest", names)}
     for name in names:
         files |= _service(name, "service", _SERVICE)
+    return files
+
+
+def changed_everywhere(services: int) -> Mapping[str, str]:
+    """Return the same files as `one_host` has, with another description, unit and config file for every service."""
+    files: dict[str, str] = {}
+    for name in _names(services):
+        files |= _service(name, "service", _SERVICE.replace("/bin/true", "/bin/echo"))
+        files[f"services/{name}/{name}.service.d/d.conf"] = f"[Unit]\nDescription={name} again\n"
+        files[f"services/{name}/config/app.conf"] = f"NAME={name}\nAGAIN=yes\n"
+    return files
+
+
+def changed_config(text: str) -> Mapping[str, str]:
+    """Return the config file of the one unit that `CHANGED_UNIT` names, with another content."""
+    return {f"services/{CHANGED_UNIT.removesuffix('.service')}/config/app.conf": f"NAME={text}\n"}
+
+
+def installed(services: int) -> Mapping[str, str]:
+    """Return the files of `one_host` where they belong on a host, to be written there without an agent."""
+    files: dict[str, str] = {}
+    for name in _names(services):
+        source = _service(name, "service", _SERVICE)
+        files[f"/etc/systemd/system/{name}.service"] = source[f"services/{name}/{name}.service"]
+        files[f"/etc/systemd/system/{name}.service.d/d.conf"] = source[f"services/{name}/{name}.service.d/d.conf"]
+        files[f"/etc/{name}/app.conf"] = source[f"services/{name}/config/app.conf"]
     return files
 
 
