@@ -45,12 +45,8 @@ class Prover(Protocol):
         ...
 
 
-class Host(Protocol):
-    """The machine: files and units."""
-
-    def observe(self, subjects: Subjects) -> Observed:
-        """Return what stands at the paths and what systemd says of the units."""
-        ...
+class Machine(Protocol):
+    """The programs of the machine that judge units, and which they are."""
 
     def examine(self, desired: Desired, sealed: str) -> Examination:
         """Return what this machine's own programs say of a state, changing nothing.
@@ -59,6 +55,14 @@ class Host(Protocol):
         is named in what is returned.
         """
         ...
+
+    def inputs(self) -> str:
+        """Return in one line what a unit's fate depends on besides files: kernel, boot, systemd and podman."""
+        ...
+
+
+class Images(Protocol):
+    """The container images of the machine."""
 
     def present(self, images: tuple[str, ...]) -> frozenset[str]:
         """Return which of these images are on the host, by the names that were asked for.
@@ -76,6 +80,14 @@ class Host(Protocol):
         """
         ...
 
+
+class Host(Machine, Images, Protocol):
+    """The machine: its files and units, its programs and its images."""
+
+    def observe(self, subjects: Subjects) -> Observed:
+        """Return what stands at the paths and what systemd says of the units."""
+        ...
+
     def stage(self, plan: Plan) -> None:
         """Write every new content beside its target with its mode and owner, durably, before anything is stopped.
 
@@ -91,10 +103,6 @@ class Host(Protocol):
         Raises:
             HostError: a file could not be changed; everything before it was.
         """
-        ...
-
-    def inputs(self) -> str:
-        """Return in one line what a unit's fate depends on besides files: kernel, boot, systemd and podman."""
         ...
 
 
