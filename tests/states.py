@@ -169,7 +169,9 @@ def _cut(state: State, desired: Desired, dice: random.Random) -> State:
 
 def _edited(state: State, dice: random.Random) -> str:
     path = dice.choice(sorted(state.host.files))
-    state.host.edit(path, state.host.files[path][0] + b"# by hand\n")
+    is_unit = path.startswith((f"{state.host.directories.quadlet}/", f"{state.host.directories.systemd}/"))
+    more = b"\n[Unit]\nDescription=by hand\n" if is_unit else b"# by hand\n"  # a comment in a unit would be left there
+    state.host.edit(path, state.host.files[path][0] + more)
     return f"{path} was edited"
 
 
