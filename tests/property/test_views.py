@@ -126,7 +126,7 @@ def test_a_result_says_of_each_object_what_became_of_it(
 def test_a_stream_adds_up_to_the_result(
     history: tuple[Mapping[str, str], Mapping[str, str]], trouble: str, choice: int
 ) -> None:
-    """Each changed object is planned and finished once, phases begin before they end, counts end as the result has them."""
+    """What changes is planned and finished once, what was left alone is finished only if it broke, counts end as the result's."""
     old, new = (rendered(world) for world in history)
     scene = troubled(old, new, trouble, choice)
     views, done = scene.lines(), result_view(result_of(scene))
@@ -138,7 +138,8 @@ def test_a_stream_adds_up_to_the_result(
     planned = [e.object.display_id for e in events if e.event_kind == "planned"]
     if any(isinstance(event, Planned) for event in scene.recorder.events):
         assert len(planned) == len(set(planned))
-        assert set(planned) == set(ends)
+        assert set(planned) <= set(ends)
+        assert {ends[name] for name in set(ends) - set(planned)} <= {"failed", "blocked"}
     states = [(p.phase, p.state) for v in views for p in v.phases]
     for phase, state in states:
         assert (state == "skipped") == ((phase, "started") not in states)

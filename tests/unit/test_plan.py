@@ -304,6 +304,16 @@ def test_a_failed_unit_is_reset_before_it_is_started() -> None:
     assert "failed (exit-code)" in entry(planned, "service/a").causes[0].summary
 
 
+def test_a_unit_in_a_crash_loop_is_reset_before_it_is_started_from_new_inputs() -> None:
+    """The starts of its broken version count against the start limit of the mended one."""
+    old, new = (
+        rendered({"services/a/a.service": f"[Service]\nExecStart=/bin/{b}\n{INSTALL}"}) for b in ("false", "true")
+    )
+    last, observed = settled(old)
+    looping = seen_as(observed, "a.service", active="activating", sub="auto-restart", result="exit-code")
+    assert jobs(plan(new, last, looping))[-2:] == ["reset-failed a.service", "restart a.service"]
+
+
 @pytest.mark.parametrize(
     ("state", "needs"),
     [

@@ -205,7 +205,7 @@ def _unit(node: Node, state: UnitState, started: str | None, context: _Context) 
         stop=stopping
         and (up or state.active == "deactivating"),  # one that crashed may come up again from its old file
         job=job,
-        reset=bool(job) and state.active == "failed",  # a start limit that was hit would refuse the job
+        reset=bool(job) and state.active in {"failed", "activating"},  # a spent start limit refuses the job
         enablement=enablement,
         stale=stale,
     )
