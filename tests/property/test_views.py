@@ -126,7 +126,7 @@ def test_a_result_says_of_each_object_what_became_of_it(
 def test_a_stream_adds_up_to_the_result(
     history: tuple[Mapping[str, str], Mapping[str, str]], trouble: str, choice: int
 ) -> None:
-    """What changes is planned and finished once, what was left alone is finished only if it broke, counts end as the result's."""
+    """What changes is planned and finished once, what was left alone is finished only if it broke, counts are the result's."""
     old, new = (rendered(world) for world in history)
     scene = troubled(old, new, trouble, choice)
     views, done = scene.lines(), result_view(result_of(scene))
