@@ -208,7 +208,7 @@ class FakeHost:
             self._lazily(job.unit)
             if job.unit not in self.loaded or job.unit in self.refuses_to_start:
                 return (Failure(job.object, job.unit, "applying", "failed"),)
-            if self._needs(job.unit) & self.refuses_to_start:
+            if (self._needs(job.unit) - set(self.running)) & self.refuses_to_start:
                 return (Failure(job.object, job.unit, "applying", "a unit that it needs failed", dependency=True),)
             self._start(job.unit)
         return ()
