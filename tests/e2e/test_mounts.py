@@ -256,8 +256,8 @@ def with_server(site: Site) -> None:
         guest.write_text(f"/root/{name}/name", name)
 
 
-def test_an_automount_mounts_when_somebody_looks(site: Site) -> None:
-    """It is started instead of its mount; neither planning nor verifying triggers it; its mount changes under it."""
+def with_automount(site: Site) -> None:
+    """Have the guest initialised from a repository with a mount from that server, and its automount."""
     with_server(site)
     files = {
         HOST: "host: guest\nservices: [net]\n",
@@ -266,6 +266,11 @@ def test_an_automount_mounts_when_somebody_looks(site: Site) -> None:
     }
     site.commit(files)
     site.init()
+
+
+def test_an_automount_mounts_when_somebody_looks(site: Site) -> None:
+    """It is started instead of its mount; neither planning nor verifying triggers it; its mount changes under it."""
+    with_automount(site)
     assert "var-srv-net.automount starts it when it is time" in site.core_ops("plan").stdout
     site.agent()
     assert "In sync" in site.core_ops("plan").stdout
@@ -290,14 +295,7 @@ def test_an_automount_mounts_when_somebody_looks(site: Site) -> None:
 
 def test_an_automount_in_use_is_not_torn_away(site: Site) -> None:
     """Where systemd would detach a busy file system with its automount, the mount goes first and its failure is seen."""
-    with_server(site)
-    files = {
-        HOST: "host: guest\nservices: [net]\n",
-        "services/net/var-srv-net.mount": NET.format(name="a"),
-        "services/net/var-srv-net.automount": AUTO,
-    }
-    site.commit(files)
-    site.init()
+    with_automount(site)
     site.agent()
     hog = "cd /var/srv/net && exec sleep inf"
     site.guest.check("systemd-run", "--unit=hog", "--property=Type=exec", "sh", "-c", hog)

@@ -12,6 +12,20 @@ INSTALL = "[Install]\nWantedBy=multi-user.target\n"
 ONE = "ExecStart=/bin/true\n"
 
 
+def assert_both_say(tmp_path: Path, suffix: str, text: str, words: tuple[str, str], *, said: bool) -> None:
+    """Hold systemd's word about a unit, and our code for the same, to what is expected of both."""
+    word, code = words
+    files = {"t.service": f"[Service]\n{ONE}", f"t.{suffix}": f"{text}{INSTALL}"}
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / f"t.{suffix}")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (word in done.stderr) == said, done.stderr
+    checked = check(tree({f"services/web/{name}": content for name, content in files.items()}))
+    found = [f.path for f in checked.findings if f.code == code]
+    assert found == ([f"services/web/t.{suffix}"] if said else [])
+
+
 @pytest.mark.parametrize(
     ("suffix", "text", "refused"),
     [
@@ -54,15 +68,7 @@ def test_a_unit_is_said_to_be_refused_exactly_when_systemd_refuses_it(
     tmp_path: Path, suffix: str, text: str, *, refused: bool
 ) -> None:
     """`systemd-analyze verify` is the judge."""
-    files = {"t.service": f"[Service]\n{ONE}", f"t.{suffix}": f"{text}{INSTALL}"}
-    for name, content in files.items():
-        (tmp_path / name).write_text(content)
-    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / f"t.{suffix}")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert ("Refusing" in done.stderr) == refused, done.stderr
-    checked = check(tree({f"services/web/{name}": content for name, content in files.items()}))
-    said = [f.path for f in checked.findings if f.code == "RefusedBySystemd"]
-    assert said == ([f"services/web/t.{suffix}"] if refused else [])
+    assert_both_say(tmp_path, suffix, text, ("Refusing", "RefusedBySystemd"), said=refused)
 
 
 @pytest.mark.parametrize(
@@ -87,12 +93,4 @@ def test_a_section_is_unknown_exactly_when_systemd_does_not_know_it(
     tmp_path: Path, suffix: str, text: str, *, unknown: bool
 ) -> None:
     """`systemd-analyze verify` is the judge."""
-    files = {"t.service": f"[Service]\n{ONE}", f"t.{suffix}": f"{text}{INSTALL}"}
-    for name, content in files.items():
-        (tmp_path / name).write_text(content)
-    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / f"t.{suffix}")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert ("Unknown section" in done.stderr) == unknown, done.stderr
-    checked = check(tree({f"services/web/{name}": content for name, content in files.items()}))
-    said = [f.path for f in checked.findings if f.code == "UnknownSection"]
-    assert said == ([f"services/web/t.{suffix}"] if unknown else [])
+    assert_both_say(tmp_path, suffix, text, ("Unknown section", "UnknownSection"), said=unknown)
