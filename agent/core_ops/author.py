@@ -1,7 +1,6 @@
 """The author's verbs: they look at a source tree or at what a host was given, and write nothing."""
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -44,7 +43,7 @@ def check(arguments: argparse.Namespace) -> int:
     try:
         tree = read_tree(arguments.path)
         asked = checking.states(tree, only) if arguments.preflight else ()
-        checked = checking.check(tree, only, {d.host: examine(d, "", tempfile.gettempdir()) for d in asked})
+        checked = checking.check(tree, only, {d.host: examine(d, "", "") for d in asked})
     except RefusedRevisionError as refused:
         checked = checking.unreadable(refused)
     view = check_view(checked)

@@ -22,7 +22,7 @@ def examine(desired: Desired, sealed: str, parent: str) -> Examination:
     Args:
         desired: the state.
         sealed: the seal of an earlier look; if it is the same state under the same programs, nobody is asked again.
-        parent: where a private directory may be made for a moment.
+        parent: where a private directory may be made for a moment; empty is where temporary files go.
     """
     generator, analyzer = podman.generator(), analyze.program()
     mark = seal(desired, f"{_which(generator)}\n{_which(analyzer)}")

@@ -17,9 +17,9 @@ _EXCLUDED = (
 
 
 class Chosen(NamedTuple):
-    """How one `apply` is meant: where back to (or empty), and whether that is only to be shown."""
+    """How one `apply` is meant: where back to, if anywhere, and whether that is only to be shown."""
 
-    rollback_to: str
+    rollback_to: str | None
     plan_only: bool
     unrecorded: bool
 
@@ -43,8 +43,7 @@ def chosen(arguments: argparse.Namespace) -> Chosen:
             code="bad-flags",
             hint="add --rollback-to REV; `core-ops plan` shows the way forward",
         )
-    back = arguments.rollback_to if arguments.rollback_to is not None else ""
-    return Chosen(back, arguments.rollback_plan_only, arguments.force_no_state)
+    return Chosen(arguments.rollback_to, arguments.rollback_plan_only, arguments.force_no_state)
 
 
 def _given(arguments: argparse.Namespace, name: str) -> bool:

@@ -5,7 +5,7 @@ import argparse
 import msgspec
 
 from core_ops import settings, wiring
-from core_ops.errors import EXIT_OK, StateError
+from core_ops.errors import EXIT_OK, StateError, printable, redact
 from core_ops.host.lock import is_held
 from core_ops.host.terminal import Terminal, is_terminal, standard
 from core_ops.reconcile import words
@@ -29,7 +29,7 @@ def status(arguments: argparse.Namespace) -> int:
     stream, _ = standard()
     out = Terminal(stream, colour=settings.colour_wanted() and is_terminal(stream))
     if arguments.settings:
-        out.show(f"{name:<18} {s.value or '-':<36} {s.origin}" for name, s in chosen.by_name.items())
+        out.show(f"{name:<18} {printable(redact(s.value)) or '-':<36} {s.origin}" for name, s in chosen.by_name.items())
         return EXIT_OK
     trust = wiring.trust_words(chosen)
     record, word, said = _read(chosen)

@@ -74,30 +74,36 @@ def plan(arguments: argparse.Namespace) -> int:
     chosen = _settings(arguments)
     shown = Shown(arguments.json, arguments.verbose)
     with _trail(chosen, "plan") as trail:
-        ports, found = _looked(chosen, arguments, trail)
-        if found.desired is None:
-            raise found.problem or StateError("find a desired state", code="no-desired-state")
-        planned = run.plan(ports, found.desired, found.record.last)
+        planned, found = _looked(chosen, arguments, trail)
         trail.ended(planned, found.problem)
     status = _planned(planned, found.record, found.problem, shown)
     return EXIT_PENDING if status == EXIT_OK and arguments.exit_code and not planned.in_sync else status
 
 
-def _looked(
-    chosen: settings.Settings, arguments: argparse.Namespace, trail: Trail
-) -> tuple[outlook.Ports, outlook.Outlook]:
-    """Return what a plan is made from: a directory, or what the host was given."""
+def _looked(chosen: settings.Settings, arguments: argparse.Namespace, trail: Trail) -> tuple[Plan, outlook.Outlook]:
+    """Return a plan and what it is made from: a directory, or what the host was given.
+
+    Record and host are read while no run changes them, or else a plan would compare the one from before with the other after.
+    """
     if arguments.source_repo is not None:
         ports, _, desired, record = worlds.stateless(chosen, arguments, Doubts(_terminals()[1]))
         trail.began(ports)
-        return ports, outlook.Outlook(desired, record, None)
-    ports, goal, _ = worlds.tracked(chosen, Doubts(_terminals()[1]))
-    trail.began(ports)
+        return run.plan(ports, desired, record.last), outlook.Outlook(desired, record, None)
     try:
         with held(chosen.path("lock_path"), LOOK_WAIT_S):
-            return ports, outlook.look(ports, goal)
+            ports, goal, _ = worlds.tracked(chosen, Doubts(_terminals()[1]))
+            trail.began(ports)
+            return _towards(ports, outlook.look(ports, goal))
     except LockedError as locked:  # a long run must not keep anybody from looking
-        return ports, outlook.recall(ports, goal, locked)
+        ports, goal, _ = worlds.tracked(chosen, Doubts(_terminals()[1]))
+        trail.began(ports)
+        return _towards(ports, outlook.recall(ports, goal, locked))
+
+
+def _towards(ports: outlook.Ports, found: outlook.Outlook) -> tuple[Plan, outlook.Outlook]:
+    if found.desired is None:
+        raise found.problem or StateError("find a desired state", code="no-desired-state")
+    return run.plan(ports, found.desired, found.record.last), found
 
 
 def _planned(planned: Plan, record: Record, problem: CoreOpsError | None, shown: Shown) -> int:
@@ -146,14 +152,14 @@ def apply(arguments: argparse.Namespace) -> int:
     chosen = _settings(arguments)
     out, err = _terminals()
     shown = Shown(arguments.json, arguments.verbose)
-    if asked.plan_only:
+    if asked.rollback_to is not None and asked.plan_only:
         return _rollback_plan(chosen, asked.rollback_to, shown)
     progress = progress_of(out, shown)
     reporters: tuple[Reporter, ...] = (progress, Doubts(err)) if shown.json else (progress,)
     with (
         told(progress, shown, out, err),
         held(chosen.path("lock_path")),
-        _trail(chosen, "rollback" if asked.rollback_to else "apply") as trail,
+        _trail(chosen, "apply" if asked.rollback_to is None else "rollback") as trail,
     ):
         result, problem, record = _applied(chosen, arguments, trail, progress, reporters)
         trail.ended(result, problem)
@@ -172,7 +178,7 @@ def _applied(
     """Carry out one apply of whatever kind it is; the record is that of afterwards."""
     asked = options.chosen(arguments)
     extent: outlook.Extent = "files" if arguments.no_reload else "whole"
-    if asked.rollback_to:
+    if asked.rollback_to is not None:
         ports, goal = wiring.rollback(chosen, *reporters)
         trail.began(ports)
         return rollback.roll_back(ports, goal, asked.rollback_to), None, ports.store.load()

@@ -127,6 +127,22 @@ def test_settings_say_where_they_come_from(tmp_path: Path) -> None:
     assert lines["systemd_unit_dir"][1:] == ["/etc/systemd/system", "default"]
 
 
+def test_settings_show_no_password_and_drive_no_terminal(tmp_path: Path) -> None:
+    """What people paste into a report is harmless."""
+    odd = {"CORE_OPS_REPO": "https://u:s3cret@h/r", "CORE_OPS_QUADLET_DIR": "/q\x1b[2J"}
+    shown = core_ops("status", "--settings", home=tmp_path, **odd).stdout
+    assert "https://***@h/r" in shown
+    assert "s3cret" not in shown
+    assert "\x1b" not in shown
+
+
+def test_closed_output_is_no_error(tmp_path: Path) -> None:
+    """A unit with `StandardOutput=` closed by its caller still gets its exit status."""
+    command = [sys.executable, "-m", "core_ops", "status", "--state-file", f"{tmp_path}/s.json"]
+    done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     """`core-ops plan | head -1` ends quietly."""
     arguments = ["plan", "--source-repo", str(EXAMPLE), "--host", "guest", "-v", *dirs(tmp_path)]

@@ -1,5 +1,7 @@
 """The record through cuts, the lock seen from outside, the audit directory, and options that exclude each other."""
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -12,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from core_ops.errors import HostError, StateError
+from core_ops.errors import HostError, StateError, StateWriteError
 from core_ops.host import audit
 from core_ops.host.lock import held, is_held
 from core_ops.host.machine import inputs
@@ -57,6 +59,55 @@ def test_everything_that_is_remembered_comes_back(tmp_path: Path) -> None:
     record = recorded(*range(1, 15))
     Store(tmp_path / "status.json", SCOPE).save(record)
     assert Store(tmp_path / "status.json", SCOPE).load() == record
+
+
+@pytest.mark.parametrize("writes", range(5))
+def test_a_finished_way_back_is_never_forgotten_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    """Whichever file was the last one written, the next run stands still or goes on back; it does not turn round."""
+    before = recorded(*range(1, 4))
+    before = msgspec.structs.replace(before, rollback=before.history.snapshots[-1], attempts=())
+    assert before.status is not None
+    store = Store(tmp_path / "status.json", SCOPE)
+    store.save(before)
+    left = writes
+    whole = os.replace
+
+    def cut(source: Path, target: Path) -> None:
+        nonlocal left
+        if not left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        left -= 1
+        whole(source, target)
+
+    monkeypatch.setattr(os, "replace", cut)
+    with contextlib.suppress(StateWriteError):
+        store.save(msgspec.structs.replace(before, status=Status(detached=True), rollback=None))
+    monkeypatch.undo()
+    after = Store(tmp_path / "status.json", SCOPE).load()
+    assert after.status is not None
+    assert after.status.detached or after.rollback is not None
+    assert after.rollback is None or writes < 2
+
+
+@pytest.mark.parametrize("damage", [b"{", None])
+def test_a_damaged_snapshot_of_what_holds_is_recovered_from(tmp_path: Path, damage: bytes | None) -> None:
+    """What is advised works: salvaged and saved, the record can be read again and still knows what it owns."""
+    record = recorded(1)
+    store = Store(tmp_path / "status.json", SCOPE)
+    store.save(record)
+    (snapshot,) = (tmp_path / "snapshots").iterdir()
+    if damage is None:
+        snapshot.unlink()
+    else:
+        snapshot.write_bytes(damage)
+    begun = Store(tmp_path / "status.json", SCOPE)
+    saved = begun.salvage()
+    assert saved.last.owned == record.last.owned
+    begun.save(msgspec.structs.replace(saved, history=History(), rollback=None))
+    again = Store(tmp_path / "status.json", SCOPE).load()
+    assert again.last == msgspec.structs.replace(record.last, desired=None)
 
 
 def test_any_snapshot_can_be_read_and_a_run_reads_only_the_one_that_holds(tmp_path: Path) -> None:
@@ -224,7 +275,10 @@ def test_options_that_exclude_each_other_are_wrong_usage(tmp_path: Path, argumen
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("asked", "code", "status"), [("1" * 40, "missing_snapshot", 1), ("123", "bad-revision", 2)])
+@pytest.mark.parametrize(
+    ("asked", "code", "status"),
+    [("1" * 40, "missing_snapshot", 1), ("123", "bad-revision", 2), ("", "bad-revision", 2)],
+)
 def test_a_way_back_that_is_none_is_refused(tmp_path: Path, asked: str, code: str, status: int) -> None:
     """Shown or carried out, the answer is the same, and nothing changes but the lock."""
     (tmp_path / "state").mkdir()

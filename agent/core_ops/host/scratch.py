@@ -29,7 +29,9 @@ def directory(parent: str) -> Generator[str]:
         path, lock = _made(parent)
     except OSError as error:
         raise HostError(
-            f"make a directory below {parent}: {error.strerror}", code="write-failed", hint="free some space there"
+            f"make a directory below {parent or 'the directory of temporary files'}: {error.strerror}",
+            code="write-failed",
+            hint="free some space there",
         ) from error
     try:
         yield path
@@ -65,7 +67,7 @@ def _write(path: str, content: bytes) -> None:
 
 def _made(parent: str) -> tuple[str, int]:
     with contextlib.suppress(OSError):
-        if ":" not in parent:  # which separates directories for the programs that look
+        if parent and ":" not in parent:  # which separates directories for the programs that look
             return _locked(parent)
     return _locked(tempfile.gettempdir())
 

@@ -100,6 +100,8 @@ class Store:
             self._recall()
         with contextlib.suppress(StateError):
             trust = self._read_trust()
+        if self._desired is None:  # its snapshot is gone or damaged, so nothing is known to hold
+            self._memory = msgspec.structs.replace(self._memory, applied="", source=None)
         return self._record(status, trust)
 
     def _recall(self) -> None:
@@ -147,11 +149,17 @@ class Store:
             attempts=record.attempts,
             rollback=record.rollback,
         )
+        if record.status is not None and record.status.detached:
+            # Before the way back is forgotten, or a cut between the two would have the next run turn round.
+            self._save_status(record.status)
         self._write(self._memory_file, msgspec.json.encode(self._memory))
         self._save_anchor(record.anchor)
         if record.status is not None:
-            self._write(self._status, msgspec.json.format(msgspec.json.encode(record.status), indent=2) + b"\n")
+            self._save_status(record.status)
         self._prune()
+
+    def _save_status(self, status: Status) -> None:
+        self._write(self._status, msgspec.json.format(msgspec.json.encode(status), indent=2) + b"\n")
 
     def _save_anchor(self, anchor: Anchor | None) -> None:
         both = (self._trust_file, self._trust_file.with_suffix(".bak"))

@@ -224,5 +224,9 @@ def reads_journal(stream: TextIO, journal_stream: str) -> bool:
 
 
 def standard() -> tuple[TextIO, TextIO]:
-    """Return standard output and standard error."""
-    return sys.stdout, sys.stderr
+    """Return standard output and standard error; one that was closed takes what is written and drops it."""
+    return _open(sys.stdout), _open(sys.stderr)
+
+
+def _open(stream: TextIO | None) -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8") if stream is None else stream
