@@ -9,7 +9,7 @@ from core_ops import aftermath
 from core_ops.carryout import carry_out, phase, skip
 from core_ops.errors import CoreOpsError, HostError, StateError
 from core_ops.outlook import Goal, Ports, initialised, look, with_refusal
-from core_ops.reconcile import effects, events, judge, record, retry, verdict
+from core_ops.reconcile import effects, ending, events, judge, record, retry, verdict
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.model import (
     Desired,
@@ -81,13 +81,13 @@ def converge(ports: Ports, goal: Goal, desired: Desired, remembered: Record) -> 
             ports.host.stage(planned)  # nothing to write, but a run was cut, and what it had staged is swept
         skip(ports, "execution", "convergence_check")
         settled = aftermath.applied(ports, goal, remembered, planned, desired)
-        return aftermath.finish(ports, settled, revision, aftermath.untouched(planned))
+        return aftermath.finish(ports, settled, revision, ending.untouched(planned))
     remembered = aftermath.counted(ports, remembered, revision)
     stopped = retry.diagnosis(remembered.attempts)
-    planned = aftermath.allowed(planned, goal, desired, stopped)
+    planned = ending.allowed(planned, desired, stopped, files_only=goal.extent == "files")
     if not planned.effects and not planned.blocked:
         skip(ports, "execution", "convergence_check")
-        result = aftermath.result(aftermath.untouched(planned), goal, desired, stopped)
+        result = ending.result(ending.untouched(planned), desired, stopped, files_only=goal.extent == "files")
         return aftermath.finish(ports, remembered, "", result)
     now_s = ports.clock.now_s()
     status = record.begun(initialised(remembered), goal.controller, revision, now_s)
@@ -102,14 +102,14 @@ def converge(ports: Ports, goal: Goal, desired: Desired, remembered: Record) -> 
         aftermath.finish(ports, remembered, "", msgspec.structs.replace(begun, message=error.message))
         raise
     seen = _looked_again(ports, carried.result, desired)
-    result = aftermath.result(seen, goal, desired, stopped)
+    result = ending.result(seen, desired, stopped, files_only=goal.extent == "files")
     kept = carried.record
     if result.outcome in verdict.HOLDS:
         return aftermath.finish(ports, aftermath.applied(ports, goal, kept, planned, desired), revision, result)
     if seen.failures:
         kept = aftermath.attempted(ports, kept, revision, seen.failures)
     if not carried.held:
-        kept = aftermath.partly(kept, planned, result.failures)
+        kept = ending.partly(kept, planned, result.failures)
     return aftermath.finish(ports, kept, "", result)
 
 
