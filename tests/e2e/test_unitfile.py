@@ -89,7 +89,8 @@ def seen(values: Mapping[str, Any]) -> Read:
 
 def squeezed(meaning: Meaning) -> list[str]:
     """The same with one space for several, wherever they stand."""
-    return [re.sub("[ \t]+", " ", repr(part)) for part in meaning]
+    ordered = (sorted(part) if isinstance(part, frozenset) else part for part in meaning)  # else as the hashes fall
+    return [re.sub("[ \t]+", " ", repr(part)) for part in ordered]
 
 
 def question(unit: str) -> str:
