@@ -23,6 +23,9 @@ def examine(desired: Desired, sealed: str, parent: str) -> Examination:
         desired: the state.
         sealed: the seal of an earlier look; if it is the same state under the same programs, nobody is asked again.
         parent: where a private directory may be made for a moment; empty is where temporary files go.
+
+    Returns:
+        What was said; its seal is empty when a program gave no answer, so that the next run asks again.
     """
     generator, analyzer = podman.generator(), analyze.program()
     mark = seal(desired, f"{_which(generator)}\n{_which(analyzer)}")
@@ -34,8 +37,8 @@ def examine(desired: Desired, sealed: str, parent: str) -> Examination:
             look.quadlet(generator, f"{top}/quadlet")
             look.systemd(analyzer, f"{top}/systemd")
     except HostError as error:
-        look.undone.append(error.message)
-    return Examination(mark, tuple(look.generated), tuple(look.complaints), tuple(look.undone))
+        look.unanswered(error)
+    return Examination("" if look.failed else mark, tuple(look.generated), tuple(look.complaints), tuple(look.undone))
 
 
 def _which(program: str) -> str:
@@ -52,6 +55,11 @@ class _Look:
         self.generated: list[Generated] = []
         self.complaints: list[Complaint] = []
         self.undone: list[str] = []
+        self.failed = False
+
+    def unanswered(self, error: HostError) -> None:
+        self.undone.append(error.message)
+        self.failed = True
 
     def quadlet(self, generator: str, directory: str) -> None:
         names = tuple(name for name, _ in self._files.quadlet if "/" not in name)
@@ -64,7 +72,7 @@ class _Look:
         try:
             made, answer = podman.generate(generator, directory)
         except HostError as error:
-            self.undone.append(error.message)
+            self.unanswered(error)
             return
         self.generated += made
         self.complaints += (*answer.complaints, *silent(names, made, answer))
@@ -81,7 +89,7 @@ class _Look:
         try:
             self.complaints += analyze.verify(analyzer, directory, units).complaints
         except HostError as error:
-            self.undone.append(error.message)
+            self.unanswered(error)
 
 
 def _units(files: Iterable[tuple[str, bytes]]) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class Machine(Protocol):
         """Return what this machine's own programs say of a state, changing nothing.
 
         Nobody is asked when `sealed` is the seal of the same state under the same programs. A program that gives no answer
-        is named in what is returned.
+        is named in what is returned, which then has no seal.
         """
         ...
 

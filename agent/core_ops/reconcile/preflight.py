@@ -58,8 +58,8 @@ class Doubt(Value, frozen=True, order=True):
 class Examination(Value, frozen=True):
     """What a machine's programs say of a state.
 
-    `seal` stands for the state together with the programs: the same seal needs no other look. `undone` says why a program
-    could not be asked.
+    `seal` stands for the state together with the programs: the same seal needs no other look; empty when the look was
+    cut short. `undone` says why a program could not be asked.
     """
 
     seal: str
