@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -252,6 +253,55 @@ def test_an_audit_record_replaces_none(tmp_path: Path) -> None:
         audit.write(str(trail), names("x.json"), b"three")
     assert caught.value.code == "audit-failed"
     assert set(files(trail)) == {"x.json", "x-1.json"}
+
+
+def without_unnamed_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behave as NFS does, which has no O_TMPFILE."""
+    real = os.open
+
+    def opened(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return real(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr("os.open", opened)
+
+
+@pytest.mark.parametrize("unnamed", [True, False])
+def test_two_writers_of_audit_records_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, unnamed: bool
+) -> None:
+    """A plan writes without the lock, in the midst of another; what is cut there has no name, or is swept by the next."""
+    if not unnamed:
+        without_unnamed_files(monkeypatch)
+    (tmp_path / ".core-ops-audit-0.new").write_text("cut")
+    before = {} if not unnamed else files(tmp_path)
+
+    def names_after_another() -> Iterator[str]:
+        unfinished = files(tmp_path)
+        audit.write(str(tmp_path), names("x.json"), b"two")
+        assert files(tmp_path) == {**unfinished, "x.json": b"two"}
+        assert unnamed == (unfinished == before)
+        yield from names("x.json", "x-1.json")
+
+    assert audit.write(str(tmp_path), names_after_another(), b"one") == f"{tmp_path}/x-1.json"
+    assert files(tmp_path) == {**before, "x.json": b"two", "x-1.json": b"one"}
+    assert {(p.stat().st_mode & 0o777, p.stat().st_nlink) for p in tmp_path.glob("x*")} == {(0o600, 1)}
+    with pytest.raises(HostError):
+        audit.write(str(tmp_path), names("x.json"), b"three")
+    assert files(tmp_path) == {**before, "x.json": b"two", "x-1.json": b"one"}
+
+
+def test_an_audit_record_outlasts_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First its content is durable, then its name."""
+    synced: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(stat.S_IFMT(os.fstat(descriptor).st_mode))
+
+    monkeypatch.setattr("os.fsync", fsync)
+    audit.write(str(tmp_path), names("x.json"), b"one")
+    assert synced == [stat.S_IFREG, stat.S_IFDIR]
 
 
 @pytest.mark.parametrize(
