@@ -5,9 +5,10 @@ are asked about one by one, since each costs systemd more than a thousand of the
 jobs and waits for all of them, so systemd's own ordering holds between them and each job's result is named in its answer.
 """
 
+import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -67,7 +68,7 @@ def observe(units: tuple[str, ...], closely: frozenset[str], directories: tuple[
         directories: where unit files are, the one for native units first.
 
     Raises:
-        HostError: systemd's tools are missing or do not answer.
+        HostError: systemd's tools are missing or do not answer, or a directory can't be read.
     """
     if not units or not running():
         return tuple(UnitState(u) for u in units)
@@ -142,28 +143,45 @@ def _changed_since(read_us: int, directories: tuple[str, ...]) -> bool:
 
 
 def _changes_ns(directory: str) -> Iterator[int]:
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                yield entry.stat(follow_symlinks=False).st_ctime_ns
-                if entry.name.endswith(".d") and entry.is_dir(follow_symlinks=False):
-                    yield from _changes_ns(entry.path)
+    for entry in _entries(directory):
+        with _reading(directory):
+            yield entry.stat(follow_symlinks=False).st_ctime_ns
+            if entry.name.endswith(".d") and entry.is_dir(follow_symlinks=False):
+                yield from _changes_ns(entry.path)
+    with _reading(directory):
         yield os.stat(directory).st_ctime_ns
-    except FileNotFoundError:
-        return
 
 
 def _linked(directory: str) -> frozenset[str]:
     """Return the names of the units that links of `systemctl enable` start: what systemd calls enabled."""
     found: set[str] = set()
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.name.endswith(_LINK_DIRECTORIES) and entry.is_dir(follow_symlinks=False):
-                    found.update(os.listdir(entry.path))
-    except FileNotFoundError:
-        return frozenset()
+    for entry in _entries(directory):
+        with _reading(directory):
+            if entry.name.endswith(_LINK_DIRECTORIES) and entry.is_dir(follow_symlinks=False):
+                found.update(link.name for link in _entries(entry.path))
     return frozenset(found)
+
+
+def _entries(directory: str) -> "list[os.DirEntry[str]]":
+    found: list[os.DirEntry[str]] = []
+    with _reading(directory), os.scandir(directory) as entries:
+        found += entries
+    return found
+
+
+@contextlib.contextmanager
+def _reading(directory: str) -> Generator[None]:
+    """Pass over what is not there, or was taken away since its directory was read; anything else is an error."""
+    try:
+        yield
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise HostError(
+            f"read {directory}: {error.strerror}",
+            code="read-failed",
+            hint="see whether it is a readable directory; run as root",
+        ) from error
 
 
 def _shown(units: tuple[str, ...]) -> Mapping[str, UnitState]:
