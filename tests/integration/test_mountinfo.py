@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from core_ops.host import mountinfo
-from core_ops.host.mountinfo import Mounted
 from core_ops.reconcile.model import MountPoint
+from core_ops.reconcile.mounted import Mounted, parse
 
 _LINES = rb"""21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 22 21 0:5 / /dev rw - devtmpfs devtmpfs rw,size=1k
@@ -18,7 +18,7 @@ nonsense
 
 def test_mounts_are_read_with_their_escapes() -> None:
     """Optional fields may be none or many, octal escapes are undone, and a line that is none is left out."""
-    assert mountinfo.parse(_LINES) == (
+    assert parse(_LINES) == (
         Mounted("/", "ext4"),
         Mounted("/dev", "devtmpfs"),
         Mounted("/srv/a b\\c\td", "fuse.sshfs"),
@@ -29,7 +29,7 @@ def test_mounts_are_read_with_their_escapes() -> None:
 def test_any_bytes_are_a_list_of_mounts() -> None:
     """Whatever stands there, reading it ends without an error."""
     for content in (b"", b"\n", b" - ", b"1 2 3 4 5 6 - ", b"a b c d \xff\\400 f - \xff", _LINES[:-30]):
-        assert all(isinstance(m.path, str) for m in mountinfo.parse(content))
+        assert all(isinstance(m.path, str) for m in parse(content))
 
 
 def test_what_the_kernel_has_mounted_is_mounted() -> None:

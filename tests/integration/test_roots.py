@@ -92,6 +92,15 @@ def test_a_mount_point_is_special() -> None:
     assert RootEntry("/dev/pts/ptmx", "special") not in roots.observe("/dev").entries
 
 
+def test_more_mounts_than_a_host_can_have_are_not_told_by_halves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is mounted below a root is not known then, so it is not listed."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("core_ops.host.roots.LIMIT_BYTES", 16)
+    assert roots.observe(str(tmp_path)) == RootState(str(tmp_path), problem="there are more than 16 bytes of mounts")
+
+
 def test_removing_stops_at_the_root(tmp_path: Path) -> None:
     """Directories that are empty then go too, the root stays, and what is gone already is no failure."""
     root = tmp_path / "above/root"

@@ -7,16 +7,15 @@ and listed no further, so that nothing is removed on the strength of half a look
 import contextlib
 import errno
 import os
-import re
 import stat
 from collections.abc import Generator, Iterator
 
 from core_ops.errors import HostError
 from core_ops.reconcile.model import RemoveUndeclared, RootEntry, RootState
+from core_ops.reconcile.mounted import LIMIT_BYTES, parse
 
 ENTRY_LIMIT = 10_000
 DEPTH_LIMIT = 16
-_ESCAPE = re.compile(r"\\([0-7]{3})")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -120,9 +119,11 @@ class _Listing:
 
 def _mount_points() -> frozenset[str]:
     """Return where something is mounted; a bind mount may be of the same device as what is around it."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-        places = (line.split(" ", 5)[4] for line in lines)
-        return frozenset(_ESCAPE.sub(lambda code: chr(int(code[1], 8)), place) for place in places)
+    with open("/proc/self/mountinfo", "rb") as file:
+        content = file.read(LIMIT_BYTES + 1)
+    if len(content) > LIMIT_BYTES:
+        raise _Unlistable(f"there are more than {LIMIT_BYTES} bytes of mounts")
+    return frozenset(m.path for m in parse(content))
 
 
 def remove(effect: RemoveUndeclared) -> None:
