@@ -4,7 +4,8 @@ A line says by its first sign what kind it is (`+` create, `~` update, `-` delet
 colour by it. Nothing here knows what a terminal is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from msgspec import UNSET
 
@@ -17,6 +18,7 @@ DIFF_LINES_SHOWN = 12
 SNAPSHOTS_SHOWN = 10
 DIFF_COLUMNS_SHOWN = 160
 REQUIRED_SHOWN = 8
+REQUIRED_SHOWN_FULL = 100  # of a long chain, each object would show all below it, ever further to the right
 
 SIGNS: Mapping[str, str] = {
     "create": "+",
@@ -63,7 +65,7 @@ def plan_lines(view: PlanView, *, full: bool = False) -> Iterator[str]:
 
     Args:
         view: the plan.
-        full: show whole diffs and trees instead of their first lines.
+        full: show whole diffs, and trees up to a length that nobody reads, instead of their first lines.
     """
     yield f"Plan for host {printable(view.host)} @ {_transition(view)}"
     if view.revision_context.signers is not UNSET:
@@ -71,10 +73,10 @@ def plan_lines(view: PlanView, *, full: bool = False) -> Iterator[str]:
     yield _RULE
     yield from tallies(view)
     changed = [e for e in view.entries if e.action != "no_op"]
-    below = {e.object.display_id: _prerequisites(e) for e in view.entries}
+    required = _Required(view.entries)
     for entry in changed:
         yield ""
-        yield from _entry_lines(entry, below, full=full)
+        yield from _entry_lines(entry, required, full=full)
     if changed:
         yield ""
     yield from _tolerated(view)
@@ -132,11 +134,49 @@ def _named(revision: str, ref: object) -> str:
     return f"{short} ({name})" if ref is not UNSET else short
 
 
-def _entry_lines(entry: PlanEntryView, below: Mapping[str, tuple[str, ...]], *, full: bool) -> Iterator[str]:
+def _prerequisites(entry: PlanEntryView) -> tuple[str, ...]:
+    near = (d.object.display_id for d in entry.dependencies if d.relation == "prerequisite")
+    return tuple(name for name in near if name != entry.object.display_id)
+
+
+class _Required:
+    """What each object requires: the next ones by name, and all of them, near or far, as the bits of one number.
+
+    The numbers are there to count with: to walk a chain of thousands of objects anew for each of them takes too long. Objects
+    stand in the order in which they start, so that one pass finds all.
+    """
+
+    def __init__(self, entries: tuple[PlanEntryView, ...]) -> None:
+        self.near = {e.object.display_id: _prerequisites(e) for e in entries}
+        self.bits: dict[str, int] = {}
+        self._all: dict[str, int] = {}
+        for entry in entries:
+            direct = _prerequisites(entry)
+            for name in direct:
+                self.bits.setdefault(name, 1 << len(self.bits))
+            self._all[entry.object.display_id] = self.themselves(direct) | self.below(direct)
+
+    def themselves(self, names: tuple[str, ...]) -> int:
+        """Return some objects as a number."""
+        return _union(self.bits[n] for n in names)
+
+    def below(self, names: tuple[str, ...]) -> int:
+        """Return all that some objects require."""
+        return _union(self._all.get(n, 0) for n in names)
+
+
+def _union(sets: Iterable[int]) -> int:
+    found = 0
+    for each in sets:
+        found |= each
+    return found
+
+
+def _entry_lines(entry: PlanEntryView, required: _Required, *, full: bool) -> Iterator[str]:
     yield f"{SIGNS[entry.action]} {entry.action:<8} {printable(entry.object.display_id)}"
     for cause in entry.causes:
         yield f"    because  {printable(cause.summary)}"
-    yield from _required_lines(entry, below, full=full)
+    yield from _required_lines(entry, required, full=full)
     if entry.steps is not UNSET:
         yield f"    does     {printable(', '.join(entry.steps))}"
     if entry.notes is not UNSET:
@@ -148,30 +188,31 @@ def _entry_lines(entry: PlanEntryView, below: Mapping[str, tuple[str, ...]], *, 
             yield from _diff_lines(entry.diff.unified_diff, full=full)
 
 
-def _prerequisites(entry: PlanEntryView) -> tuple[str, ...]:
-    return tuple(d.object.display_id for d in entry.dependencies if d.relation == "prerequisite")
-
-
-def _required_lines(entry: PlanEntryView, below: Mapping[str, tuple[str, ...]], *, full: bool) -> Iterator[str]:
+def _required_lines(entry: PlanEntryView, required: _Required, *, full: bool) -> Iterator[str]:
     """Yield what starts before an object as a tree; what another branch brings along stands there and nowhere else."""
     direct = _prerequisites(entry)
-    further = {name for top in direct for name, _ in _branches(below.get(top, ()), below, 1, set())}
-    tree = list(_branches(tuple(d for d in direct if d not in further), below, 0, set()))
-    shown = tree if full else tree[:REQUIRED_SHOWN]
-    for place, (name, depth) in enumerate(shown):
+    further = required.below(direct)
+    tops = tuple(d for d in direct if not required.bits[d] & further)
+    most = REQUIRED_SHOWN_FULL if full else REQUIRED_SHOWN
+    for place, (name, depth) in enumerate(islice(_branches(tops, required.near), most)):
         yield f"    {'' if place else 'requires':<8} {'   ' * (depth - 1) + '└─ ' if depth else ''}{printable(name)}"
-    if len(tree) > len(shown):
-        yield f"             … {len(tree) - len(shown)} more (-v shows them)"
+    count = (further | required.themselves(direct)).bit_count()
+    if count > most:
+        yield f"             … {count - most} more ({'--json' if full else '-v'} shows them)"
 
 
-def _branches(
-    names: tuple[str, ...], below: Mapping[str, tuple[str, ...]], depth: int, seen: set[str]
-) -> Iterator[tuple[str, int]]:
-    for name in names:
-        if name not in seen:
+def _branches(tops: tuple[str, ...], near: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, int]]:
+    """Yield each name once with its depth, what it requires below it: a chain may be longer than calls may be deep."""
+    seen: set[str] = set()
+    branches = [iter(tops)]
+    while branches:
+        name = next(branches[-1], None)
+        if name is None:
+            branches.pop()
+        elif name not in seen:
             seen.add(name)
-            yield name, depth
-            yield from _branches(below.get(name, ()), below, depth + 1, seen)
+            yield name, len(branches) - 1
+            branches.append(iter(near.get(name, ())))
 
 
 def _diff_lines(diff: str, *, full: bool) -> Iterator[str]:
