@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core_ops.reconcile import yamlplain
+from core_ops.reconcile.nodes import List
 from core_ops.reconcile.yamlnodes import any_node
 from core_ops.reconcile.yamlplain import plain_node
 
@@ -91,6 +93,20 @@ def test_ordinary_manifests_are_plain() -> None:
     assert manifests
     for path in manifests:
         assert plain_node(path.read_text()) is not None
+
+
+def test_a_long_list_is_put_together_once() -> None:
+    """The largest manifest that is read takes no longer for each of its lines than a small one."""
+    lengths: list[int] = []
+
+    class Counted(List, frozen=True):
+        def __post_init__(self) -> None:
+            lengths.append(len(self.nodes))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yamlplain, "List", Counted)
+        assert plain_node("services:\n" + "- a\n" * 1000 + "images: tag\n") is not None
+    assert lengths == [1000]
 
 
 @pytest.mark.parametrize("text", ["", "# only a note\n", "host:\n", "- a\n", "host: h1\nhost: h2\n", "host: 'h1'\n"])

@@ -18,34 +18,37 @@ _FLOW = re.compile(rf"\[[ ]*(?:{_WORD}(?:[ ]*,[ ]*{_WORD})*)?[ ]*\]")
 
 def plain_node(text: str) -> Map | None:
     """Return what a plain manifest says, or None when it is not plain enough to be sure."""
-    pairs: dict[str, tuple[Scalar, Node]] = {}
+    pairs: dict[str, tuple[Scalar, Node | list[Scalar]]] = {}
     entries: list[Scalar] | None = None  # of the key above, while they may go on
     indent = ""
     for number, line in enumerate(text.split("\n"), 1):
         if _BLANK.fullmatch(line):
             continue
         if found := _KEY.fullmatch(line):
-            key, value = Scalar(found[1], number), found[2]
-            if found[1] in pairs or entries == []:
+            value = _value(found[2] or "", number)
+            if found[1] in pairs or entries == [] or value is None:
                 return None
-            node = _value(value, number) if value else None
-            if value and node is None:
-                return None
-            entries = None if value else []
+            entries = value if isinstance(value, list) else None
             indent = ""
-            pairs[found[1]] = (key, node or List((), number))
+            pairs[found[1]] = (Scalar(found[1], number), value)
         elif entries is not None and (item := _ENTRY.fullmatch(line)) and (not entries or item[1] == indent):
             indent = item[1]
             entries.append(Scalar(item[2], number))
-            key, _ = pairs.popitem()[1]
-            pairs[key.text] = (key, List(tuple(entries), entries[0].line))
         else:
             return None
-    first = next(iter(pairs.values()), None)
-    return Map(tuple(pairs.values()), first[0].line) if first and entries != [] else None
+    return _whole(tuple(pairs.values())) if pairs and entries != [] else None
 
 
-def _value(value: str, line: int) -> Node | None:
+def _whole(pairs: tuple[tuple[Scalar, Node | list[Scalar]], ...]) -> Map:
+    """Return the mapping; only now are the lists complete, none of which is empty."""
+    nodes = (List(tuple(value), value[0].line) if isinstance(value, list) else value for _, value in pairs)
+    return Map(tuple(zip((key for key, _ in pairs), nodes, strict=True)), pairs[0][0].line)
+
+
+def _value(value: str, line: int) -> Node | list[Scalar] | None:
+    """Return what stands behind a key: nothing yet is a list whose entries may follow."""
+    if not value:
+        return []
     if not value.startswith("["):
         return Scalar(value, line)
     if not _FLOW.fullmatch(value):
