@@ -141,8 +141,8 @@ def hosts() -> Iterator[tuple[Path, str]]:
     root = Path(__file__).parents[2]
     trees = [*(root / "fixtures" / "valid").glob("*/tree"), *(p.parent for p in (root / "examples").glob("*/hosts"))]
     for tree in sorted(trees):
-        for host in sorted(p.parent.name for p in tree.glob("hosts/[!_]*/host.yaml")):
-            yield tree, host
+        for host in read_layout(read_tree(tree)).hosts:
+            yield tree, host.name
 
 
 @pytest.mark.parametrize(("tree", "host"), tuple(hosts()), ids=lambda p: p if isinstance(p, str) else str(p)[-40:])
