@@ -18,6 +18,7 @@ from core_ops.reconcile.mounts import automounts, unsupported
 from core_ops.reconcile.mounts import faults as mount_faults
 from core_ops.reconcile.references import faults, references
 from core_ops.reconcile.roots import exclusive_roots
+from core_ops.reconcile.taken import taken
 from core_ops.reconcile.unitfile import UnitText, parse
 
 RULES = 3  # raise it when the same tree renders to something else
@@ -139,10 +140,9 @@ class _Renderer:
         if name.suffix != "mount":
             self.claims.findings.extend(unsupported(text))
         means = defined(name, ((source.content, source.path), *self._dropins.files(name)))
-        self.claims.findings.extend(
-            (*faults(name, means.text, source.path), *mount_faults(name, means.text, source.path))
-        )
         unit = means.unit
+        wrong = (*faults(name, means.text, source.path), *mount_faults(name, means.text, source.path))
+        self.claims.findings.extend((*wrong, *taken(name, means.text, unit, source.path)))
         free = self.claims.claim(self._directories.unit_path(name.file_name, KINDS[name.suffix].form), source.path)
         return _Parsed(name, source, means.text, unit) if free and self.claims.claim(unit, source.path) else None
 
