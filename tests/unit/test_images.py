@@ -52,6 +52,15 @@ def test_an_image_unit_is_pulled_as_podman_does() -> None:
     assert found == [("quay.io/x/base:1", "always", "base-image.service", "services/web/base.image:2")]
 
 
+def test_quotes_around_a_value_are_no_part_of_it() -> None:
+    """Podman takes the quotes off an image, a policy and the name of an .image."""
+    found = needs(web('Image="docker.io/library/alpine:1"\nPull="never"'))
+    assert [(image, policy) for image, policy, _, _ in found] == [("docker.io/library/alpine:1", "never")]
+    found = needs(web('Image="a.image"', **{"a.image": '[Image]\nImage="quay.io/x/a:1"\nPolicy="newer"\n'}))
+    assert found == [("quay.io/x/a:1", "newer", "a-image.service", "services/web/a.image:2")]
+    assert [policy for _, policy, _, _ in needs(web('Image=x:1\nPull=""'))] == ["missing"]
+
+
 def test_what_only_the_unit_itself_can_have_is_left_to_it() -> None:
     """Specifiers, other transports, and options or an environment that decide where an image comes from."""
     own = (

@@ -53,6 +53,19 @@ def test_an_image_is_as_fixed_as_the_host_asks(images: str, image: str, expected
     assert said(files, images) == ([f"{expected} web.container:2: ImageWithoutDigest"] if expected else [])
 
 
+def test_an_image_is_judged_without_the_quotes_around_it() -> None:
+    """Podman takes them off, also from what the driver of a volume is called."""
+    files = {
+        "base.image": '[Image]\nImage="quay.io/x/web:latest"\n',
+        "seed.volume": '[Volume]\nDriver="image"\nImage="quay.io/x/seed"\n',
+        "web.container": f'[Container]\nImage="base.image"\nVolume=seed.volume:/s\n{INSTALL}',
+        "local.container": f'[Container]\nImage="localhost/web"\n{INSTALL}',
+    }
+    assert said(files) == ["warning base.image:2: ImageWithoutDigest", "warning seed.volume:3: ImageWithoutDigest"]
+    updated = {"web.container": f'[Container]\nImage="{DIGEST}"\nAutoUpdate="registry"\n{INSTALL}'}
+    assert said(updated) == ["warning web.container:3: AutoUpdate"]
+
+
 def test_an_image_is_looked_at_where_it_is_named() -> None:
     """A .image and a volume's image count; what refers to them does not."""
     files = {

@@ -6,6 +6,7 @@ How much is asked of an image is the host's choice (`images:` in `host.yaml`), c
 from collections.abc import Iterator
 
 from core_ops.reconcile.layers import Line, values
+from core_ops.reconcile.quoting import unquoted
 from core_ops.reconcile.subject import Remark, Subject, Unit
 
 _BUILT = (".image", ".build")  # names of Quadlet files, not of images
@@ -21,12 +22,13 @@ def floating_images(subject: Subject) -> Iterator[Remark]:
         return
     for unit in subject.units:
         for line in _image(unit):
-            if subject.images == "digest" and _without_digest(line.value):
-                message = f"the image {line.value} has no digest, which “images: digest” of this host asks for"
-                hint = f"write {_untagged(line.value)}@sha256:..., as `podman image inspect` shows it"
+            image = unquoted(line.value)
+            if subject.images == "digest" and _without_digest(image):
+                message = f"the image {image} has no digest, which “images: digest” of this host asks for"
+                hint = f"write {_untagged(image)}@sha256:..., as `podman image inspect` shows it"
                 yield Remark(line.source, line.line, message, hint, "error")
-            elif _floats(line.value):
-                message = f"the image {line.value} is whatever its registry says today"
+            elif _floats(image):
+                message = f"the image {image} is whatever its registry says today"
                 yield Remark(line.source, line.line, message, "name a version, or better a digest: image@sha256:...")
 
 
@@ -37,7 +39,7 @@ def _image(unit: Unit) -> tuple[Line, ...]:
             return values(unit.layers, "Container", "Image")[-1:]
         case "image":
             return values(unit.layers, "Image", "Image")[-1:]
-        case "volume" if any(a.value == "image" for a in values(unit.layers, "Volume", "Driver")[-1:]):
+        case "volume" if any(unquoted(a.value) == "image" for a in values(unit.layers, "Volume", "Driver")[-1:]):
             return values(unit.layers, "Volume", "Image")[-1:]
         case _:
             return ()
@@ -80,7 +82,7 @@ def updated_behind(subject: Subject) -> Iterator[Remark]:
 def _auto_update(unit: Unit) -> Iterator[Line]:
     section = {"container": "Container", "kube": "Kube"}.get(unit.node.object.resource_type, "")
     for line in values(unit.layers, section, "AutoUpdate"):
-        if line.value.rpartition("/")[2] in _UPDATED:  # a .kube may write name/registry
+        if unquoted(line.value).rpartition("/")[2] in _UPDATED:  # a .kube may write name/registry
             yield line
     for line in values(unit.layers, section, "Label"):
         if line.value.strip("\"'").startswith(tuple(f"{_AUTO_UPDATE_LABEL}{word}" for word in _UPDATED)):

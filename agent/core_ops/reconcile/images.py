@@ -14,6 +14,7 @@ from core_ops.reconcile.effects import started
 from core_ops.reconcile.graph import Graph, Node
 from core_ops.reconcile.layers import Layer, layers, values
 from core_ops.reconcile.model import ImageNeed, Plan, PullPolicy
+from core_ops.reconcile.quoting import unquoted
 
 _QUADLETS = (".image", ".build")
 # Source: containers-transports(5). What is behind one of them is read by the unit itself and is in no registry.
@@ -54,7 +55,7 @@ def _of(node: Node) -> Iterator[ImageNeed]:
 
 def _policy(files: tuple[Layer, ...], section: str, key: str, default: str) -> str:
     lines = values(files, section, key)
-    return lines[-1].value if lines else default
+    return (unquoted(lines[-1].value) if lines else "") or default
 
 
 def _named(node: Node, files: tuple[Layer, ...], section: str, policy: str) -> Iterator[ImageNeed]:
@@ -62,8 +63,9 @@ def _named(node: Node, files: tuple[Layer, ...], section: str, policy: str) -> I
     if known is None or _pulls_by_itself(files, section):
         return
     for line in values(files, section, "Image")[-1:]:
-        if "%" not in line.value and not line.value.endswith(_QUADLETS) and not _TRANSPORT.match(line.value):
-            yield ImageNeed(line.value, known, node.unit, node.object, line.place)
+        image = unquoted(line.value)
+        if image and "%" not in image and not image.endswith(_QUADLETS) and not _TRANSPORT.match(image):
+            yield ImageNeed(image, known, node.unit, node.object, line.place)
 
 
 def _pulls_by_itself(files: tuple[Layer, ...], section: str) -> bool:
