@@ -15,6 +15,7 @@ from core_ops.errors import (
     SourceTreeError,
     StateError,
     UsageError,
+    printable,
 )
 from core_ops.examiner import examine
 from core_ops.host.directory import read_tree
@@ -39,7 +40,7 @@ def _out() -> Terminal:
 
 def check(arguments: argparse.Namespace) -> int:
     """Say everything that is wrong with a source tree, or might be."""
-    only = (arguments.host,) if arguments.host else ()
+    only = (printable(arguments.host),) if arguments.host else ()  # bytes that are no text would be in every form
     try:
         tree = read_tree(arguments.path)
         asked = checking.states(tree, only) if arguments.preflight else ()

@@ -112,6 +112,34 @@ def test_a_name_that_refuses_the_tree_is_an_error_of_the_check(tmp_path: Path, n
     assert log["runs"][0]["results"][0]["ruleId"] == code
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "hint"),
+    [
+        (b"srv-\\xff.mount", b"[Mount]\nWhat=/dev/x\n", "add Where=, and name the file after it"),
+        (b"srv-\\x0a.automount", b"[Automount]\n", "add Where=, and name the file after it"),
+        (b"srv-\\xff.mount", b"[Mount]\nWhat=/dev/x\nWhere=/srv/a\n", "rename srv-\\xff.mount to srv-a.mount"),
+        (b"srv-a\\x25b.mount", b"[Mount]\nWhat=/dev/x\n", "add Where=/srv/a%%b"),
+    ],
+)
+def test_a_path_that_no_text_holds_is_not_proposed(tmp_path: Path, name: bytes, content: bytes, hint: str) -> None:
+    """A mount's name can spell any bytes; a hint that quotes them could be neither printed nor written down."""
+    path = str(tree(tmp_path, {b"services/web/" + name: content}))
+    printed = core_ops("check", path, "--json", home=tmp_path)
+    valid(printed.stdout)
+    assert hint in [f["hint"] for f in json.loads(printed.stdout)["findings"]]
+    log = json.loads(core_ops("check", path, "--format", "sarif", home=tmp_path).stdout)
+    assert any(r["message"]["text"].endswith(f" -> {hint}") for r in log["runs"][0]["results"])
+    assert f"    next: {hint}\n" in core_ops("check", path, home=tmp_path).stdout
+
+
+@pytest.mark.parametrize("form", ["json", "sarif", "text"])
+def test_a_host_that_is_no_text_is_not_found(tmp_path: Path, form: str) -> None:
+    """Bytes on the command line are told in every form as they are shown."""
+    path = str(tree(tmp_path, {}))
+    done = core_ops("check", path, "--host", os.fsdecode(b"\xff"), "--format", form, home=tmp_path)
+    assert (done.returncode, "MissingHost" in done.stdout) == (1, True)
+
+
 def test_names_as_long_as_a_file_system_holds_are_findings(tmp_path: Path) -> None:
     """255 bytes are too long for a unit, since its drop-in directory and temporary names must fit too."""
     path = str(tree(tmp_path, {b"services/web/" + b"a" * 247 + b".service": b"[Service]\n"}))

@@ -103,7 +103,7 @@ def moved(section: str, text: UnitText) -> tuple[Finding, ...]:
 def _misplaced(name: UnitName, section: str, text: UnitText, path: str) -> Iterator[Finding]:
     line = next(iter(text.effective(section, "Where")[-1:]), None)
     if line is None:
-        hint = f"add Where={simple(unescaped(name.stem))}"
+        hint = f"add {_spelled(name) or 'Where=, and name the file after it'}"
         yield _bad(path, 0, f"has no Where= in [{section}]", hint)
     elif fault := _no_path(line.value):
         yield _bad(line.path, line.line, f"Where={line.value} {fault}", "write the whole path, as it is on the host")
@@ -115,11 +115,17 @@ def _misplaced(name: UnitName, section: str, text: UnitText, path: str) -> Itera
 
 def _misnamed(name: UnitName, stem: str, line: Assignment) -> Finding:
     right = UnitName(stem, name.suffix).file_name
-    own = simple(unescaped(name.stem))
-    hint = f"rename {name.file_name} to {right}"
-    if own.isprintable() and escaped(own) == name.stem and not climbs(own):
-        hint += f", or write Where={own.replace('%', '%%')}"
+    own = _spelled(name)
+    hint = f"rename {name.file_name} to {right}" + (f", or write {own}" if own else "")
     return Finding(line.path, line.line, "MountStem", f"Where={line.value} needs the file name {right}", hint)
+
+
+def _spelled(name: UnitName) -> str:
+    """Return the `Where=` line that a file name spells, or nothing where no such line can be written."""
+    path = simple(unescaped(name.stem))
+    if not path.isprintable() or escaped(path) != name.stem or climbs(path):  # lone bytes are not printable either
+        return ""
+    return f"Where={path.replace('%', '%%')}"
 
 
 def _no_path(value: str) -> str:
