@@ -71,6 +71,22 @@ def test_every_line_that_counts_has_its_place() -> None:
     }
 
 
+def test_a_line_of_an_unknown_setting_replaces_none() -> None:
+    """Whoever reads it may read all of them; only an empty line is told as taking back those before it."""
+    files = {
+        WEB: "[Container]\nImage=x:1\n[X-A]\nX-Reads=/a\nX-Reads=/b\n[X-B]\nX-Reads=/a\nX-Reads=\nX-Reads=/b\n",
+    }
+    desired = rendered(files)
+    found = explain(desired, build(desired), "web.service")
+    assert isinstance(found, Explained), found
+    assert [(li.section, li.value, li.overrides) for li in found.lines if li.key == "X-Reads"] == [
+        ("X-A", "/a", ()),
+        ("X-A", "/b", ()),
+        ("X-B", "", (f"{WEB}:7",)),
+        ("X-B", "/b", ()),
+    ]
+
+
 def test_layers_come_in_the_order_they_are_read() -> None:
     """Unit, base drop-ins, host drop-ins, then those of the generated unit."""
     assert [source for source, _ in known("container/web").layers] == [

@@ -63,7 +63,8 @@ def values(unit: tuple[Layer, ...], section: str, key: str) -> tuple[Line, ...]:
 def effective(unit: tuple[Layer, ...]) -> tuple[Line, ...]:
     """Return the lines that count, in order, each with the places of those it overrides.
 
-    A reset stays in the answer, since it is what makes earlier lines void.
+    A reset stays in the answer, since it is what makes earlier lines void. Lines of an unknown setting add up: nobody knows
+    that one of them replaces another.
     """
     live: dict[int, Line] = {}
     standing: dict[tuple[str, str], list[int]] = {}  # by what one empty line takes back
@@ -72,7 +73,7 @@ def effective(unit: tuple[Layer, ...]) -> tuple[Line, ...]:
         group = standing.setdefault((line.section, family(line.key)), [])
         if kind == "dependency" and not line.value:
             continue
-        if not line.value or kind not in {"list", "dependency"}:
+        if not line.value or kind in {"text", "single"}:
             live[number] = msgspec.structs.replace(line, overrides=tuple(live.pop(n).place for n in group))
             group.clear()
         else:
