@@ -153,6 +153,18 @@ def test_a_unit_that_is_on_its_way_down_stops_before_its_file_changes() -> None:
     assert jobs(plan(new, last, crashing)) == ["stop a.service", "start a.service"]
 
 
+@pytest.mark.parametrize(
+    ("said", "unit"), [("y", "a@.service"), ("t", "a@.service"), ("TRUE", "a@.service"), ("n", "a.service")]
+)
+def test_a_socket_that_accepts_starts_instances(said: str, unit: str) -> None:
+    """`Accept=` is read by systemd, which has more words for yes than Podman."""
+    service = "[Service]\nExecStart=cat\n"
+    socket = f"[Socket]\nListenStream=/run/a\nAccept={said}\n"
+    units = {"a.socket": socket, "a.service": service, "a@.service": service}
+    graph = build(rendered({f"services/a/{name}": text for name, text in units.items()}))
+    assert graph.nodes["a.socket"].relations.activates == (unit,)
+
+
 def test_an_activator_stops_before_what_it_activates() -> None:
     """Or the timer or socket would start again what was just stopped."""
     files = {

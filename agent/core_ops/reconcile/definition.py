@@ -6,13 +6,12 @@ found once for each combination of them.
 
 from functools import lru_cache
 
+from core_ops.reconcile.keys import INSTALL_KEYS
 from core_ops.reconcile.kinds import UnitName
 from core_ops.reconcile.meaning import fingerprint
 from core_ops.reconcile.model import Value
 from core_ops.reconcile.quadlet import Mentions, host_paths, mentions, runtime_unit
 from core_ops.reconcile.unitfile import UnitText, layered, parse
-
-_INSTALL_KEYS = ("WantedBy", "RequiredBy", "UpheldBy")
 
 
 class Definition(Value, frozen=True):
@@ -46,6 +45,6 @@ def defined(name: UnitName, files: tuple[tuple[bytes, str], ...]) -> Definition:
         unit=runtime_unit(name, text),
         paths=host_paths(text),
         said=mentions(name, text),
-        installs=any(text.values("Install", key) for key in _INSTALL_KEYS),
+        installs=any(text.values("Install", key) for key in INSTALL_KEYS),
         meaning=fingerprint(text),
     )

@@ -7,10 +7,10 @@ import difflib
 from collections.abc import Iterator
 
 from core_ops.reconcile.graph import Graph, Node
+from core_ops.reconcile.keys import INSTALL_KEYS
 from core_ops.reconcile.layers import Layer, Line, effective, layers, values
 from core_ops.reconcile.model import Desired, Item, Obj, Value
 
-_INSTALL_KEYS = ("WantedBy", "RequiredBy", "UpheldBy")
 _NEAREST = 5
 
 
@@ -111,7 +111,7 @@ def _starts(node: Node, unit: tuple[Layer, ...], graph: Graph) -> Iterator[str]:
     activators = sorted(u for u, n in graph.nodes.items() if node.unit in n.relations.activates)
     for activator in activators:
         yield f"activated by {activator}"
-    for key in _INSTALL_KEYS:
+    for key in INSTALL_KEYS:
         for line in values(unit, "Install", key):
             left = ", left to what activates it" if activators else ""
             yield f"[Install] {key}={line.value} ({line.place}){left}"

@@ -124,6 +124,13 @@ _FAMILIES = (
 _FAMILY = {key: f"{family.split()[0]}=" for family in _FAMILIES for key in family.split()}
 _CHECKS = ("Condition", "Assert")
 
+INSTALL_KEYS = ("WantedBy", "RequiredBy", "UpheldBy")
+"""What asks for a unit to be started; systemd.unit(5), “[Install] Section Options”."""
+
+# What systemd takes for a truth value, in any case. Source: systemd.syntax(7); systemd 257, which takes single letters too.
+YES = frozenset({"1", "yes", "y", "true", "t", "on"})
+NO = frozenset({"0", "no", "n", "false", "f", "off"})
+
 _QUADLET_SECTIONS = frozenset({"Container", "Pod", "Kube", "Network", "Volume", "Image", "Build"})
 _ARGUMENTS = _names("Annotation Environment EnvironmentFile Exec GlobalArgs Label Mask Mount PodmanArgs Secret Unmask")
 _QUADLET_LISTS = _names("AddCapability AddDevice DropCapability GIDMap LogOpt Sysctl UIDMap")

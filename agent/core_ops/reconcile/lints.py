@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from core_ops.reconcile.graph import Node
 from core_ops.reconcile.imagelints import floating_images, updated_behind
-from core_ops.reconcile.keys import reading
+from core_ops.reconcile.keys import INSTALL_KEYS, reading
 from core_ops.reconcile.layers import Layer, layers, values
 from core_ops.reconcile.quoting import split
 from core_ops.reconcile.render import Rendered
 from core_ops.reconcile.subject import Level, Remark, Subject, Unit
-from core_ops.reconcile.systemdlints import INSTALL_KEYS, install_targets, refused_units, unknown_sections
+from core_ops.reconcile.systemdlints import install_targets, refused_units, unknown_sections
 
 _RESTARTING = ("always", "on-failure", "on-abnormal", "on-abort", "on-watchdog")
 _MOUNTS = ("RequiresMountsFor", "WantsMountsFor")

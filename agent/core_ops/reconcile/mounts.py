@@ -7,14 +7,13 @@ broken. The text is judged with all its drop-ins, and a finding stands at the li
 from collections.abc import Iterator, Mapping
 
 from core_ops.reconcile.escape import climbs, covers, escaped, simple, unescaped
+from core_ops.reconcile.keys import NO, YES
 from core_ops.reconcile.kinds import KINDS, UnitName
 from core_ops.reconcile.model import Finding
 from core_ops.reconcile.unitfile import Assignment, UnitText
 
 SECTION = "X-CoreOps"
 _KEY = "CreateMountpoint"
-_YES = frozenset({"1", "yes", "y", "true", "t", "on"})
-_NO = frozenset({"0", "no", "n", "false", "f", "off"})
 _MOUNTS = frozenset({"mount", "automount"})
 
 # A mount here would hide the system, what CoreOps writes, or what the kernel shows, from everybody at once.
@@ -43,7 +42,7 @@ def hides_system(name: UnitName) -> bool:
 
 def creates(text: UnitText) -> bool:
     """Return whether a missing mount point is made: yes, unless the unit says `CreateMountpoint=` no."""
-    return text.last(SECTION, _KEY).lower() not in _NO
+    return text.last(SECTION, _KEY).lower() not in NO
 
 
 def options(text: UnitText) -> tuple[str, ...]:
@@ -139,7 +138,7 @@ def _no_path(value: str) -> str:
 def _own_section(text: UnitText) -> Iterator[Finding]:
     yield from unsupported(text, _KEY)
     for a in text.effective(SECTION, _KEY)[-1:]:
-        if a.value.lower() not in _YES | _NO:
+        if a.value.lower() not in YES | NO:
             yield _bad(a.path, a.line, f"{_KEY}={a.value} is neither yes nor no", "write true or false")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from msgspec.structs import astuple
 
 from core_ops.reconcile.escape import where
+from core_ops.reconcile.keys import YES
 from core_ops.reconcile.kinds import KINDS, UnitName
 from core_ops.reconcile.model import Value
 from core_ops.reconcile.mountneeds import MountNeeds, mount_needs
@@ -21,7 +22,7 @@ _STRONG = ("Requires", "BindsTo", "PartOf", "Requisite")
 _UNIT_KEYS = ("After", "Before", *_STRONG, "Wants", "Upholds")
 _SEPARATORS = tuple(map(re.compile, (r"\s+", "[:,=]", r"""[\s:,="']+""", r"""[\s:,="'`;&|<>()]+""")))
 _NOTHING = re.compile(r"/(?:\.?/)*(?:\.$)?")  # `//` and `/./` are `/`
-_TRUE = frozenset({"1", "yes", "true", "on"})
+_PODMAN_YES = frozenset({"1", "yes", "true", "on"})  # Podman 5.4's generator; systemd has more words
 _PATH_LIMIT = 4096  # PATH_MAX: the kernel takes no longer one
 _EXEC_PREFIXES = "-+!@|"  # systemd.service(5), special executable prefixes; EnvironmentFile= knows `-` too
 
@@ -105,7 +106,7 @@ def peers(files: Iterable[tuple[UnitName, Mentions, str]]) -> Peers:
 
 def _starts_with_pod(text: UnitText) -> bool:
     said = [a.value for a in text.assignments if (a.section, a.key) == ("Container", "StartWithPod")]
-    return not said or unquoted(said[-1]).lower() in _TRUE
+    return not said or unquoted(said[-1]).lower() in _PODMAN_YES
 
 
 def runtime_unit(name: UnitName, text: UnitText) -> str:
@@ -166,7 +167,7 @@ def _activates(name: UnitName, text: UnitText) -> tuple[str, ...]:
         case "timer":
             return (text.last("Timer", "Unit") or f"{name.stem}.service",)
         case "socket":
-            if text.last("Socket", "Accept").lower() in _TRUE:
+            if text.last("Socket", "Accept").lower() in YES:
                 return (f"{name.stem}@.service",)
             return (text.last("Socket", "Service") or f"{name.stem}.service",)
         case "path":

@@ -7,13 +7,12 @@ that systemd's own `systemd-analyze verify` reports, and a test compares the two
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 
+from core_ops.reconcile.keys import INSTALL_KEYS, YES
 from core_ops.reconcile.kinds import KINDS
 from core_ops.reconcile.layers import Layer, values
 from core_ops.reconcile.subject import Remark, Subject, Unit
 
-INSTALL_KEYS = ("WantedBy", "RequiredBy", "UpheldBy")
 _CLOCK = ("OnClockChange", "OnTimezoneChange")  # these are switches, not times
-_TRUE = frozenset({"1", "yes", "y", "true", "t", "on"})
 _UNIT_SUFFIXES = frozenset(
     "service socket target device mount automount swap path timer slice scope".split()  # noqa: SIM905 - a list of words
 )
@@ -134,7 +133,7 @@ def _does_without(unit: Unit) -> bool:
     """Whether a service needs no ExecStart=: it stays up to be stopped, or its end is what counts."""
     if _last(unit, "Unit", "SuccessAction") not in {"", "none"}:
         return True
-    stays = _last(unit, "Service", "RemainAfterExit").lower() in _TRUE
+    stays = _last(unit, "Service", "RemainAfterExit").lower() in YES
     return stays and bool(values(unit.layers, "Service", "ExecStop"))
 
 
@@ -157,7 +156,7 @@ def _any(unit: Unit, section: str, triggers: Callable[[str], bool]) -> bool:
         if triggers(a.key):
             left = bool(a.value)
         elif a.key in _CLOCK:
-            left = left or a.value.lower() in _TRUE
+            left = left or a.value.lower() in YES
     return left
 
 
