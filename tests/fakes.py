@@ -43,8 +43,9 @@ from core_ops.reconcile.model import (
     UntrustedRevision,
     WriteFile,
 )
+from core_ops.reconcile.mountneeds import mount_needs
 from core_ops.reconcile.preflight import Examination, seal
-from core_ops.reconcile.quadlet import Peers, Relations, host_paths, mentions, peers, relations, runtime_unit
+from core_ops.reconcile.quadlet import Peers, Relations, host_paths, mentions, peers, related, runtime_unit
 from core_ops.reconcile.record import Record
 from core_ops.reconcile.snapshots import Snapshot
 from core_ops.reconcile.unitfile import UnitText, layered, parse
@@ -64,6 +65,11 @@ class Loaded(msgspec.Struct, frozen=True):
     relations: Relations
     oneshot: bool
     remains: bool
+
+
+def relations(name: UnitName, text: UnitText, unit: str, known: Peers) -> Relations:
+    """How a unit relates to others, from a text that was not looked at before."""
+    return related(name, mentions(name, text), unit, known, mount_needs(name, text, known.mounts))
 
 
 class FakeHost:

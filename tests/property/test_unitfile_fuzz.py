@@ -20,13 +20,14 @@ from core_ops.reconcile.meaning import differences
 from core_ops.reconcile.model import NATIVE_TYPES, Desired, Directories, Item, Obj, Source
 from core_ops.reconcile.mounts import automounts
 from core_ops.reconcile.mounts import faults as mount_faults
-from core_ops.reconcile.quadlet import Peers, Relations, host_paths, relations, runtime_unit
+from core_ops.reconcile.quadlet import Peers, Relations, host_paths, runtime_unit
 from core_ops.reconcile.quoting import Reading, split
 from core_ops.reconcile.references import faults, references
 from core_ops.reconcile.render import Rendered
 from core_ops.reconcile.subject import Subject, Unit
 from core_ops.reconcile.unitfile import Assignment, UnitText, layered, parse
 from core_ops.reconcile.unitprint import print_text, says_the_same
+from fakes import relations
 
 SEED = 20240229
 FILES = 100_000
@@ -149,7 +150,14 @@ def subject(name: UnitName, text: UnitText, unit: str, related: Relations) -> Su
     config = Item(Obj("config", "etc/x/a"), "/etc/x/a", b"", 0o644, "", ("services/x/config/a",))
     installs = bool(text.values("Install", "WantedBy"))
     native = kind.type in NATIVE_TYPES
-    node = Node(unit, item, (), (), related, native, template=False, installs=installs, wanted=installs, inputs="")
+    node = Node(
+        *(unit, item, (), (), related, native),
+        template=False,
+        installs=installs,
+        wanted=installs,
+        inputs="",
+        text=text,
+    )
     desired = Desired(Source("x"), "h1", Directories(), 1, (item, config))
     files = (Layer(source, path, text),)
     return Subject(Rendered(desired, Graph({unit: node}, (unit,))), (Unit(node, files),), "digest")
@@ -167,8 +175,6 @@ _REACHED = {"hangs on srv.mount": 2000, "BadUnit of srv-d.mount": 1000, "BadUnit
     "MountStem of srv-d.mount": 50,
     **{row.code: 0 for row in LINTS},
 }
-# What `test_odd_space_before_a_last_backslash_is_printed_or_refused` shows.
-_ODD_END = re.compile(rb"(?:\x85|\xa0|\f)[ \t]+\\\n")
 
 
 def looked_at(name: UnitName, content: bytes) -> Iterator[str]:
@@ -180,8 +186,6 @@ def looked_at(name: UnitName, content: bytes) -> Iterator[str]:
         return
     yield "unit"
     again = parse.__wrapped__(print_text(text), f"hosts/h1/overrides/{name.file_name}.d/a.conf")
-    if _ODD_END.search(content) and not isinstance(again, UnitText):
-        return
     assert isinstance(again, UnitText), again
     assert says_the_same(again, text)
     assert differences(text, again) == ()
@@ -210,13 +214,6 @@ def test_mutated_unit_files_never_make_a_reader_fail() -> None:
             raise AssertionError(f"seed {SEED}, file {number}, {name.file_name}: {content!r}") from error
     assert FILES * 0.2 < seen["unit"] < FILES * 0.9
     assert all(seen[what] > least for what, least in _REACHED.items()), seen
-
-
-@pytest.mark.xfail(reason="printed, the value stands at the end of its line, from which the generator takes odd space")
-def test_odd_space_before_a_last_backslash_is_printed_or_refused() -> None:
-    """Both readers keep a no-break space there; what is read is printed so that it is read again."""
-    text = parse(b"[Service]\nEnvironment=A=1\xc2\xa0 \\\n", "x.kube")
-    assert not isinstance(text, UnitText) or isinstance(parse(print_text(text), "x.kube"), UnitText)
 
 
 @given(

@@ -1,9 +1,11 @@
 """Lints of images and of what systemd ignores or refuses: each finds what it is for, and is silent otherwise."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 
 import pytest
 
+from core_ops.reconcile import systemdlints
 from core_ops.reconcile.check import check
 from core_ops.reconcile.lints import LINTS
 from core_ops.reconcile.model import TreeFile
@@ -178,6 +180,24 @@ def test_names_in_install_that_start_nothing_are_said(wanted: str, meant: str) -
 def test_sections_that_nobody_reads_are_said(files: Mapping[str, str], expected: list[str]) -> None:
     """Once for each section, at its first setting; notes and empty sections are left alone."""
     assert said(files) == [f"warning {place}: UnknownSection" for place in expected]
+
+
+def test_a_name_is_compared_once_and_only_when_it_may_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a name stands there, and however many there are, a check does not compare all with all."""
+    compared: list[str] = []
+
+    def nearest(word: str, known: Sequence[str], n: int, cutoff: float) -> list[str]:
+        compared.append(word)
+        return get_close_matches(word, known, n, cutoff)
+
+    monkeypatch.setattr(systemdlints, "get_close_matches", nearest)
+    same = "WantedBy=mine.target other.service\n" * 500
+    many = "".join(f"WantedBy=own{n}thing.target\n" for n in range(1000))
+    unit = "[Service]\nExecStart=/bin/a\n[Install]\n"
+    assert said({"a.service": f"{unit}{same}", "b.service": f"{unit}{same}"}) == []
+    assert compared == ["mine"]
+    assert said({"a.service": f"{unit}{many}"}) == []
+    assert len(compared) <= 300
 
 
 def test_a_note_in_the_unit_is_a_use_of_a_config_file() -> None:

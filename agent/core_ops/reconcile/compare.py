@@ -10,6 +10,7 @@ from core_ops.reconcile.changes import Changes, FileChange, judged
 from core_ops.reconcile.escape import where
 from core_ops.reconcile.exclusive import Undeclared, undeclared
 from core_ops.reconcile.graph import Graph, Node
+from core_ops.reconcile.kinds import is_template
 from core_ops.reconcile.model import Desired, FileState, LastApplied, Observed, Owned, UnitState, Value
 from core_ops.reconcile.mountstops import remounted, with_mounts
 from core_ops.reconcile.ownership import names
@@ -79,7 +80,7 @@ def subjects(desired: Desired, last: LastApplied) -> Subjects:
     users, groups = names(desired.items)
     return Subjects(
         paths=tuple(sorted(paths)),
-        units=tuple(sorted(u for u in units if u and "@." not in u)),
+        units=tuple(sorted(u for u in units if u and not is_template(u))),
         users=tuple(sorted(users)),
         groups=tuple(sorted(groups)),
         roots=tuple(sorted(desired.exclusive)),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from core_ops.reconcile.graph import Graph, Node
 from core_ops.reconcile.keys import INSTALL_KEYS
-from core_ops.reconcile.layers import Layer, Line, effective, layers, values
+from core_ops.reconcile.layers import Line, effective, layers
 from core_ops.reconcile.model import Desired, Item, Obj, Value
 
 _NEAREST = 5
@@ -92,7 +92,7 @@ def _unit(node: Node, graph: Graph) -> Explained:
         requires=_objects(graph, _needs(node)),
         required_by=tuple(sorted(n.object for n in graph.nodes.values() if node.unit in _needs(n) and n is not node)),
         uses=tuple(c.object for c in node.configs),
-        starts=tuple(_starts(node, unit, graph)),
+        starts=tuple(_starts(node, graph)),
     )
 
 
@@ -104,7 +104,7 @@ def _objects(graph: Graph, units: frozenset[str]) -> tuple[Obj, ...]:
     return tuple(sorted(graph.nodes[u].object for u in units if u in graph.nodes))
 
 
-def _starts(node: Node, unit: tuple[Layer, ...], graph: Graph) -> Iterator[str]:
+def _starts(node: Node, graph: Graph) -> Iterator[str]:
     """Yield why a unit is started, the reason that counts first."""
     if node.template:
         return
@@ -112,7 +112,7 @@ def _starts(node: Node, unit: tuple[Layer, ...], graph: Graph) -> Iterator[str]:
     for activator in activators:
         yield f"activated by {activator}"
     for key in INSTALL_KEYS:
-        for line in values(unit, "Install", key):
+        for line in node.text.effective("Install", key):
             left = ", left to what activates it" if activators else ""
             yield f"[Install] {key}={line.value} ({line.place}){left}"
     for other in sorted(u for u, n in graph.nodes.items() if node.unit in n.relations.wants and n is not node):

@@ -5,9 +5,9 @@ How much is asked of an image is the host's choice (`images:` in `host.yaml`), c
 
 from collections.abc import Iterator
 
-from core_ops.reconcile.layers import Line, values
 from core_ops.reconcile.quoting import unquoted
 from core_ops.reconcile.subject import Remark, Subject, Unit
+from core_ops.reconcile.unitfile import Assignment
 
 _BUILT = (".image", ".build")  # names of Quadlet files, not of images
 # Images that no registry is asked for. Source: containers-transports(5), podman-build(1) for localhost/.
@@ -26,21 +26,21 @@ def floating_images(subject: Subject) -> Iterator[Remark]:
             if subject.images == "digest" and _without_digest(image):
                 message = f"the image {image} has no digest, which “images: digest” of this host asks for"
                 hint = f"write {_untagged(image)}@sha256:..., as `podman image inspect` shows it"
-                yield Remark(line.source, line.line, message, hint, "error")
+                yield Remark(line.path, line.line, message, hint, "error")
             elif _floats(image):
                 message = f"the image {image} is whatever its registry says today"
-                yield Remark(line.source, line.line, message, "name a version, or better a digest: image@sha256:...")
+                yield Remark(line.path, line.line, message, "name a version, or better a digest: image@sha256:...")
 
 
-def _image(unit: Unit) -> tuple[Line, ...]:
+def _image(unit: Unit) -> tuple[Assignment, ...]:
     """Return the line that names the image of a .container or .image, or of a .volume that is filled from one."""
     match unit.node.object.resource_type:
         case "container":
-            return values(unit.layers, "Container", "Image")[-1:]
+            return unit.text.effective("Container", "Image")[-1:]
         case "image":
-            return values(unit.layers, "Image", "Image")[-1:]
-        case "volume" if any(unquoted(a.value) == "image" for a in values(unit.layers, "Volume", "Driver")[-1:]):
-            return values(unit.layers, "Volume", "Image")[-1:]
+            return unit.text.effective("Image", "Image")[-1:]
+        case "volume" if unquoted(unit.text.last("Volume", "Driver")) == "image":
+            return unit.text.effective("Volume", "Image")[-1:]
         case _:
             return ()
 
@@ -76,14 +76,14 @@ def updated_behind(subject: Subject) -> Iterator[Remark]:
         for line in _auto_update(unit):
             message = f"{line.key}={line.value} lets podman-auto-update put another program here without a commit"
             hint = "remove it and change Image= in the repository, or write “images: any” in host.yaml if that is meant"
-            yield Remark(line.source, line.line, message, hint)
+            yield Remark(line.path, line.line, message, hint)
 
 
-def _auto_update(unit: Unit) -> Iterator[Line]:
+def _auto_update(unit: Unit) -> Iterator[Assignment]:
     section = {"container": "Container", "kube": "Kube"}.get(unit.node.object.resource_type, "")
-    for line in values(unit.layers, section, "AutoUpdate"):
+    for line in unit.text.effective(section, "AutoUpdate"):
         if unquoted(line.value).rpartition("/")[2] in _UPDATED:  # a .kube may write name/registry
             yield line
-    for line in values(unit.layers, section, "Label"):
+    for line in unit.text.effective(section, "Label"):
         if line.value.strip("\"'").startswith(tuple(f"{_AUTO_UPDATE_LABEL}{word}" for word in _UPDATED)):
             yield line

@@ -12,9 +12,9 @@ from collections.abc import Set as AbstractSet
 from core_ops.errors import HostError
 from core_ops.reconcile.effects import started
 from core_ops.reconcile.graph import Graph, Node
-from core_ops.reconcile.layers import Layer, layers, values
 from core_ops.reconcile.model import ImageNeed, Plan, PullPolicy
 from core_ops.reconcile.quoting import unquoted
+from core_ops.reconcile.unitfile import UnitText
 
 _QUADLETS = (".image", ".build")
 # Source: containers-transports(5). What is behind one of them is read by the unit itself and is in no registry.
@@ -43,41 +43,37 @@ def image_needs(graph: Graph, units: AbstractSet[str]) -> tuple[ImageNeed, ...]:
 
 
 def _of(node: Node) -> Iterator[ImageNeed]:
-    files = layers(node)
     match node.object.resource_type:
         case "container":
-            yield from _named(node, files, "Container", _policy(files, "Container", "Pull", "missing"))
+            yield from _named(node, "Container", _policy(node.text, "Container", "Pull", "missing"))
         case "image":
-            yield from _named(node, files, "Image", _policy(files, "Image", "Policy", "always"))
+            yield from _named(node, "Image", _policy(node.text, "Image", "Policy", "always"))
         case _:
             return
 
 
-def _policy(files: tuple[Layer, ...], section: str, key: str, default: str) -> str:
-    lines = values(files, section, key)
-    return (unquoted(lines[-1].value) if lines else "") or default
+def _policy(text: UnitText, section: str, key: str, default: str) -> str:
+    return unquoted(text.last(section, key)) or default
 
 
-def _named(node: Node, files: tuple[Layer, ...], section: str, policy: str) -> Iterator[ImageNeed]:
+def _named(node: Node, section: str, policy: str) -> Iterator[ImageNeed]:
     known = _POLICIES.get(policy)
-    if known is None or _pulls_by_itself(files, section):
+    if known is None or _pulls_by_itself(node.text, section):
         return
-    for line in values(files, section, "Image")[-1:]:
+    for line in node.text.effective(section, "Image")[-1:]:
         image = unquoted(line.value)
         if image and "%" not in image and not image.endswith(_QUADLETS) and not _TRANSPORT.match(image):
             yield ImageNeed(image, known, node.unit, node.object, line.place)
 
 
-def _pulls_by_itself(files: tuple[Layer, ...], section: str) -> bool:
-    if any(values(files, section, key) for key in _OWN_KEYS[section.lower()]):
+def _pulls_by_itself(text: UnitText, section: str) -> bool:
+    if any(text.values(section, key) for key in _OWN_KEYS[section.lower()]):
         return True
-    if any(_OWN_OPTION.search(line.value) for line in values(files, section, "PodmanArgs")):
+    if any(_OWN_OPTION.search(value) for value in text.values(section, "PodmanArgs")):
         return True
-    if values(
-        files, "Service", "EnvironmentFile"
-    ):  # podman itself reads its environment, and who knows what is in there
+    if text.values("Service", "EnvironmentFile"):  # podman itself reads its environment, and who knows what is in there
         return True
-    return any(_OWN_ENVIRONMENT.search(line.value) for line in values(files, "Service", "Environment"))
+    return any(_OWN_ENVIRONMENT.search(value) for value in text.values("Service", "Environment"))
 
 
 def needed(plan: Plan) -> tuple[ImageNeed, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from core_ops.reconcile.graph import Node
-from core_ops.reconcile.keys import adding, family, resets
+from core_ops.reconcile.keys import adding, family
 from core_ops.reconcile.model import Item, Value
 from core_ops.reconcile.unitfile import UnitText, parse
 
@@ -45,19 +45,6 @@ def layers(node: Node) -> tuple[Layer, ...]:
 def _layer(item: Item) -> Layer:
     text = parse(item.content, item.sources[-1])
     return Layer(item.sources[-1], item.path, text if isinstance(text, UnitText) else UnitText())
-
-
-def values(unit: tuple[Layer, ...], section: str, key: str) -> tuple[Line, ...]:
-    """Return the lines of a repeatable setting that count, after resets."""
-    found: list[Line] = []
-    for layer in unit:
-        for a in layer.text.assignments:
-            if a.section == section:
-                if a.value and a.key == key:
-                    found.append(Line(layer.source, a.line, section, key, a.value))
-                elif not a.value and resets(a.key, key):
-                    found.clear()
-    return tuple(found)
 
 
 def effective(unit: tuple[Layer, ...]) -> tuple[Line, ...]:

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from core_ops.reconcile.graph import Node
 from core_ops.reconcile.imagelints import floating_images, updated_behind
-from core_ops.reconcile.keys import INSTALL_KEYS, reading
-from core_ops.reconcile.layers import Layer, layers, values
-from core_ops.reconcile.quoting import split
+from core_ops.reconcile.keys import INSTALL_KEYS
+from core_ops.reconcile.layers import layers
 from core_ops.reconcile.render import Rendered
 from core_ops.reconcile.subject import Level, Remark, Subject, Unit
 from core_ops.reconcile.systemdlints import install_targets, refused_units, unknown_sections
+from core_ops.reconcile.unitfile import UnitText
 
 _RESTARTING = ("always", "on-failure", "on-abnormal", "on-abort", "on-watchdog")
 _MOUNTS = ("RequiresMountsFor", "WantsMountsFor")
@@ -58,36 +58,35 @@ def _misplaced_mounts(subject: Subject) -> Iterator[Remark]:
 
 def _no_health(subject: Subject) -> Iterator[Remark]:
     for unit in subject.units:
-        if unit.node.object.resource_type != "container" or _tells_health(unit.layers) or _ends(unit.layers):
+        if unit.node.object.resource_type != "container" or _tells_health(unit.text) or _ends(unit.text):
             continue
-        for line in values(unit.layers, "Service", "Restart")[-1:]:
+        for line in unit.text.effective("Service", "Restart")[-1:]:
             if line.value in _RESTARTING:
                 message = f"restarts ({line.value}) without ever saying whether it is healthy"
                 hint = "add HealthCmd= and Notify=healthy to [Container], or HealthCmd=none if nothing can be asked"
-                yield Remark(line.source, line.line, message, hint)
+                yield Remark(line.path, line.line, message, hint)
 
 
-def _tells_health(unit: tuple[Layer, ...]) -> bool:
-    notify = values(unit, "Container", "Notify")[-1:]
-    passed = any("--health-cmd" in line.value for line in values(unit, "Container", "PodmanArgs"))
-    said = values(unit, "Container", "HealthCmd")  # `none` is an answer too: there is nothing to ask with
-    return passed or bool(said) or any(n.value == "healthy" for n in notify)
+def _tells_health(text: UnitText) -> bool:
+    passed = any("--health-cmd" in value for value in text.values("Container", "PodmanArgs"))
+    said = text.last("Container", "HealthCmd")  # `none` is an answer too: there is nothing to ask with
+    return passed or bool(said) or text.last("Container", "Notify") == "healthy"
 
 
-def _ends(unit: tuple[Layer, ...]) -> bool:
+def _ends(text: UnitText) -> bool:
     """Whether the unit does one job and ends, so that its exit status says how it is."""
-    return any(line.value == "oneshot" for line in values(unit, "Service", "Type")[-1:])
+    return text.last("Service", "Type") == "oneshot"
 
 
 def _nothing_starts(subject: Subject) -> Iterator[Remark]:
     started = {u for node in subject.rendered.graph.nodes.values() for u in _starts(node)}
     for unit in subject.units:
-        started.update(_hooks(unit.layers))
+        started.update(_hooks(unit.text))
     for unit in subject.units:
         node = unit.node
         if node.object.resource_type not in _NAMED_TO_START or node.template or node.installs or node.unit in started:
             continue
-        if values(unit.layers, "Service", "BusName") or values(unit.layers, "Container", "Pod"):
+        if unit.text.last("Service", "BusName") or unit.text.last("Container", "Pod"):
             continue  # D-Bus and the pod start it
         message = f"{node.unit} stays down: it has no {'= or '.join(INSTALL_KEYS)}= and nothing wants or activates it"
         hint = "add WantedBy=multi-user.target to [Install], a timer or socket, or Wants= in another unit"
@@ -100,10 +99,9 @@ def _starts(node: Node) -> Iterator[str]:
             yield unit
 
 
-def _hooks(unit: tuple[Layer, ...]) -> Iterator[str]:
+def _hooks(text: UnitText) -> Iterator[str]:
     for section, key in (("Unit", "OnFailure"), ("Unit", "OnSuccess"), ("Install", "Also")):
-        for line in values(unit, section, key):
-            yield from split(line.value, reading(section, key) or "text").words
+        yield from text.words(section, key)
 
 
 def _unused_config(subject: Subject) -> Iterator[Remark]:

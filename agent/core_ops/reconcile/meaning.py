@@ -25,11 +25,6 @@ class Difference(Value, frozen=True):
     new: tuple[str, ...]
 
 
-def same_meaning(old: UnitText, new: UnitText) -> bool:
-    """Whether two texts, drop-ins layered, say the same to systemd and Podman."""
-    return not differences(old, new)
-
-
 def fingerprint(text: UnitText) -> str:
     """Return a digest that two texts share exactly when they mean the same."""
     said = sorted((*place, repr(_compared(place, values))) for place, values in meaning(text).items())

@@ -96,7 +96,6 @@ QuadletType = Literal["container", "volume", "network", "pod", "kube", "image", 
 NativeType = Literal["service", "timer", "socket", "target", "path", "slice", "mount", "automount"]
 ResourceType = Literal[QuadletType, NativeType, "dropin", "config"]
 
-QUADLET_TYPES: frozenset[str] = frozenset(get_args(QuadletType))
 NATIVE_TYPES: frozenset[str] = frozenset(get_args(NativeType))
 
 

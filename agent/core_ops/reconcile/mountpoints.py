@@ -14,7 +14,6 @@ from core_ops.reconcile.escape import covers, where
 from core_ops.reconcile.graph import Graph, Node
 from core_ops.reconcile.model import LastApplied, MountPoint, Observed, UnitState
 from core_ops.reconcile.mounts import creates, is_bind
-from core_ops.reconcile.unitfile import UnitText, layered, parse
 
 
 def with_mount_points(found: Comparison, graph: Graph, last: LastApplied, observed: Observed) -> Comparison:
@@ -51,7 +50,7 @@ def _outer_is_there(point: MountPoint, points: Mapping[str, MountPoint]) -> bool
 
 
 def _judged(change: UnitChange, point: MountPoint, *, outer_is_there: bool) -> UnitChange:
-    text = _text(change.node)
+    text = change.node.text
     obstacle = ""
     if point.kind == "link":
         obstacle = f"{point.at} is a symbolic link, and systemd mounts at real paths only; name the real path in Where="
@@ -61,10 +60,6 @@ def _judged(change: UnitChange, point: MountPoint, *, outer_is_there: bool) -> U
         obstacle = f"{point.path} is missing, and CreateMountpoint= says no; make the directory, or take the line out"
     note = f"what lies in {point.path} now is hidden while it is mounted" if not point.empty else ""
     return msgspec.structs.replace(change, obstacle=obstacle, note=note)
-
-
-def _text(node: Node) -> UnitText:
-    return layered(t for i in node.definition if isinstance(t := parse(i.content, i.path), UnitText))
 
 
 def unmounted(state: UnitState, observed: Observed) -> str:

@@ -13,7 +13,7 @@ from core_ops.reconcile.escape import where
 from core_ops.reconcile.keys import YES
 from core_ops.reconcile.kinds import KINDS, UnitName
 from core_ops.reconcile.model import Value
-from core_ops.reconcile.mountneeds import MountNeeds, mount_needs
+from core_ops.reconcile.mountneeds import MountNeeds
 from core_ops.reconcile.quoting import SPECIAL, split, unquoted
 from core_ops.reconcile.references import needed, pod_of
 from core_ops.reconcile.unitfile import UnitText
@@ -123,11 +123,6 @@ def runtime_unit(name: UnitName, text: UnitText) -> str:
     if given:
         return f"{given}.service"
     return f"{name.stem}{kind.unit_suffix}"
-
-
-def relations(name: UnitName, text: UnitText, unit: str, known: Peers) -> Relations:
-    """Return how this unit relates to others: `related` for a text that was not looked at before."""
-    return related(name, mentions(name, text), unit, known, mount_needs(name, text, known.mounts))
 
 
 def related(name: UnitName, said: Mentions, unit: str, known: Peers, mounts: MountNeeds) -> Relations:

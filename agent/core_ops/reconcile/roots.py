@@ -7,6 +7,7 @@ system or a package also puts files into is refused, as is one in which another 
 from collections.abc import Iterable, Iterator
 
 from core_ops.reconcile.claims import Claims
+from core_ops.reconcile.escape import covers
 from core_ops.reconcile.layout import HostTree, ServiceTree
 from core_ops.reconcile.model import Directories, Finding
 
@@ -63,16 +64,12 @@ def _shared(service: ServiceTree) -> Iterator[tuple[str, str]]:
 
 def _of_units(root: str, directories: Directories) -> Iterator[tuple[str, str]]:
     for place in (directories.quadlet, directories.systemd):
-        if _below(root, place) or _below(place, root):
+        if covers(place, root) or covers(root, place):
             yield f"exclusive would remove units of others in {place}", "leave exclusive out"
 
 
 def _of_others(service: ServiceTree, users: tuple[ServiceTree, ...]) -> Iterator[tuple[str, str]]:
     for other in users:
-        if not other.manifest.exclusive and _below(other.manifest.config_root, service.manifest.config_root):
+        if not other.manifest.exclusive and covers(service.manifest.config_root, other.manifest.config_root):
             message = f"exclusive would remove files of the service “{other.name}”, whose config root lies there too"
             yield message, f"make services/{other.name} exclusive as well, or leave it out here"
-
-
-def _below(path: str, directory: str) -> bool:
-    return path == directory or path.startswith(f"{directory}/")

@@ -10,6 +10,7 @@ from core_ops.reconcile.graph import Node
 from core_ops.reconcile.kinds import UnitName, unit_name
 from core_ops.reconcile.layers import Layer
 from core_ops.reconcile.render import Rendered
+from core_ops.reconcile.unitfile import UnitText
 
 Level = Literal["error", "warning", "note"]
 
@@ -32,6 +33,11 @@ class Unit(NamedTuple):
 
     node: Node
     layers: tuple[Layer, ...]
+
+    @property
+    def text(self) -> UnitText:
+        """What its files say together; each line knows its file."""
+        return self.node.text
 
     @property
     def name(self) -> UnitName:

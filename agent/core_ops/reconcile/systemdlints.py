@@ -4,19 +4,23 @@ systemd says these things in its journal, on the host, after the change has arri
 that systemd's own `systemd-analyze verify` reports, and a test compares the two.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
+from functools import cache, partial
 
 from core_ops.reconcile.keys import INSTALL_KEYS, YES
 from core_ops.reconcile.kinds import KINDS
-from core_ops.reconcile.layers import Layer, values
+from core_ops.reconcile.layers import Layer
 from core_ops.reconcile.subject import Remark, Subject, Unit
+from core_ops.reconcile.unitfile import Assignment
 
 _CLOCK = ("OnClockChange", "OnTimezoneChange")  # these are switches, not times
 _UNIT_SUFFIXES = frozenset(
     "service socket target device mount automount swap path timer slice scope".split()  # noqa: SIM905 - a list of words
 )
-_LIKE = 0.8  # `multiuser.target` is 0.97 like `multi-user.target`; a target of one's own is rarely above 0.7
+_LIKE = 0.8  # `multiuser` is 0.95 like `multi-user`; a target of one's own is rarely above 0.7
+_COMPARED = 200  # names of one unit with those that are known: a file of something else would take a minute
 
 # Source: systemd.special(7), and the targets that systemd 257 ships beside them.
 _TARGETS_TEXT = """
@@ -46,7 +50,7 @@ def unknown_sections(subject: Subject) -> Iterator[Remark]:
                 if a.section not in known and a.section not in seen and not a.section.startswith("X-"):
                     seen.add(a.section)
                     message = f"[{a.section}] is no section of this file: {a.key}= and what follows it there is ignored"
-                    yield Remark(layer.source, a.line, message, _section_hint(a.section, known))
+                    yield Remark(layer.source, a.line, message, _section_hint(a.section, known, len(seen)))
 
 
 def _sections_of(layer: Layer) -> tuple[str, ...]:
@@ -59,8 +63,8 @@ def _sections_of(layer: Layer) -> tuple[str, ...]:
     return ("Unit", own, "Install")
 
 
-def _section_hint(section: str, known: tuple[str, ...]) -> str:
-    near = get_close_matches(section.capitalize(), known, 1)
+def _section_hint(section: str, known: tuple[str, ...], number: int) -> str:
+    near = get_close_matches(section.capitalize(), known, 1) if number <= _COMPARED else ()
     if near:
         return f"write [{near[0]}]"
     return f"move it to one of {' '.join(f'[{name}]' for name in known)}, or name the section X-... if it is a note"
@@ -73,27 +77,44 @@ def install_targets(subject: Subject) -> Iterator[Remark]:
     """Yield names in [Install] that are no unit, or look like a target that systemd has under another name."""
     units = {node.unit for node in subject.rendered.graph.nodes.values()}
     files = {unit.name.file_name: unit.node.unit for unit in subject.units}
+    stems = {unit.rpartition(".")[0]: unit for unit in (*sorted(units), *sorted(_TARGETS))}
+    probably = cache(partial(_meant, known=stems))
     for unit in subject.units:
-        for line in (line for key in INSTALL_KEYS for line in values(unit.layers, "Install", key)):
-            for word in line.value.split():
-                meant = "" if word in units else files.get(word) or _meant(word, units | _TARGETS)
-                if meant:
-                    message = f"{line.key}={word} names no unit that is known here, so that nothing starts this one"
-                    yield Remark(line.source, line.line, message, f"write a unit with its suffix, such as {meant}")
+        for line, word in _unknown_words(unit, units):
+            if meant := files.get(word) or probably(word):
+                message = f"{line.key}={word} names no unit that is known here, so that nothing starts this one"
+                yield Remark(line.path, line.line, message, f"write a unit with its suffix, such as {meant}")
 
 
-def _meant(word: str, known: set[str]) -> str:
-    """Return what a name was probably meant to be, or nothing when there may well be such a unit on the host."""
+def _unknown_words(unit: Unit, units: AbstractSet[str]) -> Iterator[tuple[Assignment, str]]:
+    """Yield the names in [Install] that are no units of the host, up to a number of different ones."""
+    seen: set[str] = set()
+    for line in (line for key in INSTALL_KEYS for line in unit.text.effective("Install", key)):
+        for word in line.value.split():
+            if word not in units and (word in seen or len(seen) < _COMPARED):
+                seen.add(word)
+                yield line, word
+
+
+def _meant(word: str, known: Mapping[str, str]) -> str:
+    """Return what a name was probably meant to be, or nothing when there may well be such a unit on the host.
+
+    Args:
+        word: the name.
+        known: units by what stands before the last dot; the ends of names are all alike, and say nothing.
+    """
     stem, _, suffix = word.rpartition(".")
     if "%" in word or "@" in word or word in _TARGETS:
         return ""
     for target in (f"{stem}.target", f"{word}.target"):  # multi-user.service, multi-user
         if target in _TARGETS:
             return target
-    near = get_close_matches(word, sorted(known), 1, _LIKE)
-    if suffix in _UNIT_SUFFIXES and not (suffix == "target" and near):
+    if suffix in _UNIT_SUFFIXES and suffix != "target":
         return ""
-    return near[0] if near else "multi-user.target"
+    near = get_close_matches(stem or word, known, 1, _LIKE)
+    if near:
+        return known[near[0]]
+    return "" if suffix == "target" else "multi-user.target"
 
 
 # --- units that systemd refuses ---------------------------------------------------------------------------------------
@@ -113,28 +134,28 @@ def refused_units(subject: Subject) -> Iterator[Remark]:
 
 def _service(unit: Unit) -> Iterator[tuple[str, str, str]]:
     kind = KINDS[unit.name.suffix]
-    oneshot = _last(unit, "Service", "Type") == "oneshot"
-    for line in values(unit.layers, "Service", "Restart")[-1:]:
+    oneshot = unit.text.last("Service", "Type") == "oneshot"
+    for line in unit.text.effective("Service", "Restart")[-1:]:
         if oneshot and line.value in {"always", "on-success"}:
             yield line.place, f"Restart={line.value} with Type=oneshot", "write Restart=on-failure, or remove the line"
     if kind.type != "service":
         return
-    starts = values(unit.layers, "Service", "ExecStart")
+    starts = unit.text.effective("Service", "ExecStart")
     if len(starts) > 1 and not oneshot:
         hint = "keep one, with an empty ExecStart= before it in a drop-in, or write Type=oneshot"
         yield starts[1].place, "more than one ExecStart= without Type=oneshot", hint
     if not starts and not _does_without(unit):
         yield "", "no ExecStart=", "add ExecStart= to [Service]"
-    if _last(unit, "Service", "Type") == "dbus" and not _last(unit, "Service", "BusName"):
+    if unit.text.last("Service", "Type") == "dbus" and not unit.text.last("Service", "BusName"):
         yield "", "Type=dbus without BusName=", "add BusName= to [Service]"
 
 
 def _does_without(unit: Unit) -> bool:
     """Whether a service needs no ExecStart=: it stays up to be stopped, or its end is what counts."""
-    if _last(unit, "Unit", "SuccessAction") not in {"", "none"}:
+    if unit.text.last("Unit", "SuccessAction") not in {"", "none"}:
         return True
-    stays = _last(unit, "Service", "RemainAfterExit").lower() in YES
-    return stays and bool(values(unit.layers, "Service", "ExecStop"))
+    stays = unit.text.last("Service", "RemainAfterExit").lower() in YES
+    return stays and bool(unit.text.last("Service", "ExecStop"))
 
 
 def _trigger(unit: Unit) -> Iterator[tuple[str, str, str]]:
@@ -162,7 +183,3 @@ def _any(unit: Unit, section: str, triggers: Callable[[str], bool]) -> bool:
 
 def _elapses(key: str) -> bool:
     return key == "OnCalendar" or (key.startswith("On") and key.endswith("Sec"))
-
-
-def _last(unit: Unit, section: str, key: str) -> str:
-    return next((line.value for line in reversed(values(unit.layers, section, key))), "")

@@ -34,6 +34,11 @@ class Assignment(Value, frozen=True):
     line: int
     path: str = ""
 
+    @property
+    def place(self) -> str:
+        """The file and line as people write them."""
+        return f"{self.path}:{self.line}"
+
 
 class UnitText(Value, frozen=True):
     """A parsed unit file or drop-in: its assignments in order and the sections that were opened."""
@@ -229,8 +234,9 @@ class _Reader:
             self._assign(key, value.strip(_BLANK))
 
     def _assign(self, key: str, value: str) -> None:
-        if self._odd and _ODD_SPACE.match(value):
-            self._complain(f"{key}= begins with white space that is neither space nor tab", "take it out")
+        if self._odd and _ODD_SPACE.search(value[:1] + value[-1:]):
+            # An end that a backslash kept would be gone as soon as the value stands on one line.
+            self._complain(f"{key}= begins or ends with white space that is neither space nor tab", "take it out")
         if self._quoted and (fault := misread(self._section, key, value)):
             self._complain(f"{key}= has {fault}", "see systemd.syntax(7) on quoting; a backslash is written twice")
         self._assignments.append(Assignment(self._section, key, value, self._start, self._path))
