@@ -1,7 +1,10 @@
 """Files on a real file system: exact, atomic, and never through a link."""
 
+import contextlib
 import os
 import socket
+import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -130,6 +133,37 @@ def test_a_huge_file_is_read_no_further_than_needed(tmp_path: Path) -> None:
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(1 << 32)
     assert len(files.observe(str(tmp_path / "huge")).content) == files.READ_LIMIT_BYTES
+
+
+@contextlib.contextmanager
+def nobody() -> Generator[Path]:
+    """Have no privileges for a while, and a directory below one that may be passed through but not read."""
+    own = os.geteuid()
+    with tempfile.TemporaryDirectory() as top:
+        home = Path(top) / "home"
+        home.mkdir()
+        Path(top).chmod(0o311)
+        if own == 0:
+            os.chown(home, 65534, -1)
+            os.seteuid(65534)
+        try:
+            yield home
+        finally:
+            os.seteuid(own)
+            Path(top).chmod(0o700)
+
+
+def test_a_directory_on_the_way_need_not_be_readable() -> None:
+    """As a home directory below one of mode 0711: who may pass through may write further down, and remove it again."""
+    with nobody() as home:
+        with pytest.raises(PermissionError):
+            list(home.parent.iterdir())
+        planned = effect(home / "a/b/c.conf")
+        files.stage(planned, (os.geteuid(), os.getegid()))
+        files.commit(planned)
+        assert files.observe(planned.path).content == b"new"
+        files.remove(RemoveFile(OBJECT, planned.path), frozenset({str(home)}))
+        assert list(home.iterdir()) == []
 
 
 def test_removing_leaves_no_empty_directories_but_the_roots(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_what_failed_and_what_would_pull_it_up_are_left_alone() -> None:
     assert part.expect == ("other.service",)
     assert {s.unit for s in part.started_after} == {"other.service"}
     notes = {e.object.name: e.notes for e in part.entries}
-    assert notes["base"] == notes["needs"] == (narrow.HELD,)
+    assert notes["base"] == notes["needs"] == (retry.NOT_TRIED,)
     assert notes["other"] == ()
 
 

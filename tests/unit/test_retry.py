@@ -4,12 +4,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from core_ops.reconcile import retry
-from core_ops.reconcile.model import Failure, Obj
+from core_ops.reconcile import ending, retry
+from core_ops.reconcile.compare import subjects
+from core_ops.reconcile.events import Failed, journal_entry
+from core_ops.reconcile.model import Failure, LastApplied, Obj, Result
+from core_ops.reconcile.plan import plan
 from core_ops.reconcile.retry import Attempt
+from fakes import FakeHost
+from trees import rendered
 
 REVISION = "1" * 40
 INPUTS = "kernel 6.1"
+WEB = {"services/x/web.service": "[Service]\nExecStart=/bin/true\n"}
 
 
 def failure(unit: str, phase: str = "applying", detail: str = "failed") -> Failure:
@@ -105,3 +111,22 @@ def test_what_is_remembered_of_failures_is_bounded() -> None:
     assert len(many.said) == 10
     assert max(map(len, many.said)) <= 300
     assert len(retry.comparable((many,) * 100, REVISION, INPUTS)) == 32
+
+
+def test_of_many_units_each_is_named_and_the_first_have_their_last_words() -> None:
+    """Words of ten are kept; the others say no less than what becomes of them."""
+    ways = [failure(f"u{n}.service", detail="exit code 1") for n in range(10, 22)]
+    found = retry.diagnosis(attempts(ways, ways, ways))
+    assert found is not None
+    said = [f.detail for f in retry.held(found, rendered(WEB))]
+    assert said == [f"{retry.NOT_TRIED}; the last time: exit code 1"] * 10 + [retry.NOT_TRIED] * 2
+
+
+def test_what_is_no_unit_is_named_too() -> None:
+    """The sentence of a run, the journal and the diagnosis say the same of a failure that has no object."""
+    whole = Failure(None, "", "applying", "no space left")
+    desired = rendered(WEB)
+    planned = plan(desired, LastApplied(), FakeHost().observe(subjects(desired, LastApplied())))
+    assert ending.message(Result(planned, "failed", (whole,))).endswith("not as desired: the run")
+    assert journal_entry(Failed(REVISION, whole)).message == "the run failed during applying: no space left"
+    assert attempts((whole,))[0].said == ("the run: no space left",)

@@ -19,6 +19,7 @@ from core_ops.reconcile.model import FileState, RemoveFile, WriteFile
 # A desired file has at most 1 MiB, so one byte more is enough to know that what stands there is something else.
 READ_LIMIT_BYTES = 1024 * 1024 + 1
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ON_THE_WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # only passed through: it may be unreadable
 _STAYS = frozenset(
     {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.ENOTDIR}
 )  # others use it, or it is a mount or a link
@@ -206,11 +207,11 @@ def sweep(path: str) -> None:
 def _directory(path: str, *, create: bool) -> Generator[tuple[int, str]]:
     """Open the directory of a path step by step; the number is -1 when it is not there and must not be made."""
     *parents, name = path.strip("/").split("/")
-    descriptor = os.open("/", _DIRECTORY)
+    descriptor = os.open("/", _ON_THE_WAY if parents else _DIRECTORY)
     try:
         with _attempt("open the directory of", path):
-            for part in parents:
-                step = _step(descriptor, part, create=create)
+            for place, part in enumerate(parents, 1):
+                step = _step(descriptor, part, _DIRECTORY if place == len(parents) else _ON_THE_WAY, create=create)
                 os.close(descriptor)
                 descriptor = step
                 if step < 0:
@@ -221,9 +222,9 @@ def _directory(path: str, *, create: bool) -> Generator[tuple[int, str]]:
             os.close(descriptor)
 
 
-def _step(directory: int, name: str, *, create: bool) -> int:
+def _step(directory: int, name: str, how: int, *, create: bool) -> int:
     try:
-        return os.open(name, _DIRECTORY, dir_fd=directory)
+        return os.open(name, how, dir_fd=directory)
     except FileNotFoundError:
         if not create:
             return -1
@@ -233,8 +234,15 @@ def _step(directory: int, name: str, *, create: bool) -> int:
         os.mkdir(name, 0o755, dir_fd=directory)
     finally:
         os.umask(mask)
-    os.fsync(directory)
-    return os.open(name, _DIRECTORY, dir_fd=directory)
+    _sync(directory)
+    return os.open(name, how, dir_fd=directory)
+
+
+def _sync(on_the_way: int) -> None:
+    """Make the names in a directory durable that was opened only to pass through."""
+    descriptor = os.open(".", _DIRECTORY, dir_fd=on_the_way)
+    with _closing(descriptor):
+        os.fsync(descriptor)
 
 
 @contextlib.contextmanager

@@ -67,7 +67,7 @@ def message(result: Result) -> str:
         return result.message
     host, revision = result.plan.host, result.plan.source.short
     if result.failures:
-        names = ", ".join(sorted({f.unit or (f.object.display_id if f.object else "?") for f in result.failures}))
+        names = ", ".join(sorted({f.unit or f.name for f in result.failures}))
         return f"{host} @ {revision}: {result.outcome}, not as desired: {names}"
     if not changed(result):
         return f"{host} @ {revision}: in sync, nothing to do"

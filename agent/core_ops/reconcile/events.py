@@ -288,6 +288,6 @@ def _changed(event: Changed) -> tuple[int, str, dict[str, str]]:
 
 def _failed(event: Failed) -> tuple[int, str, dict[str, str]]:
     failure = event.failure
-    name = failure.object.display_id if failure.object else failure.unit
+    name = failure.object.display_id if failure.object else failure.unit  # none for the run as a whole
     fields = {"REVISION": event.revision, "OBJECT": name, "UNIT": failure.unit, "PHASE": failure.phase}
-    return _ERROR, f"{name} failed during {failure.phase}: {failure.detail}", fields
+    return _ERROR, f"{failure.name} failed during {failure.phase}: {failure.detail}", fields

@@ -464,6 +464,11 @@ class Failure(Value, frozen=True):
     detail: str
     dependency: bool = False
 
+    @property
+    def name(self) -> str:
+        """What failed, as people call it: the object, a unit that is none of ours, or else the run itself."""
+        return self.object.display_id if self.object else self.unit or "the run"
+
 
 class Result(Value, frozen=True):
     """What a run did, object by object.

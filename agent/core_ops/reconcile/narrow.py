@@ -22,10 +22,9 @@ from core_ops.reconcile.model import (
     UnitJob,
     WriteFile,
 )
-from core_ops.reconcile.retry import Diagnosis
+from core_ops.reconcile.retry import NOT_TRIED, Diagnosis
 
 _WRITTEN = frozenset({"create", "update", "replace"})
-HELD = "it failed too often and is not tried again by itself"
 LEFT = "files are written, systemd was not told of them (--no-reload); a run without it finishes"
 WAITING = "waits for a run without --no-reload"
 
@@ -43,7 +42,7 @@ def without(plan: Plan, found: Diagnosis, graph: Graph) -> Plan:
         effects = ()
     return msgspec.structs.replace(
         plan,
-        entries=tuple(_entry(e, HELD) if e.object in objects else e for e in plan.entries),
+        entries=tuple(_entry(e, NOT_TRIED) if e.object in objects else e for e in plan.entries),
         effects=effects,
         expect=tuple(u for u in plan.expect if u not in units),
         started_after=_not_started(plan, units),

@@ -13,7 +13,7 @@ LIMIT = 3  # attempts that fail in the same way
 WINDOW = 4  # A, B, A, B: two ways that take turns
 ATTEMPTS_KEPT = 32
 _SAID_LINES, _SAID_CHARACTERS = 10, 300
-NOT_TRIED = "it failed too often and is not tried again by itself; the last time"
+NOT_TRIED = "it failed too often and is not tried again by itself"
 LIFTED_BY = "a new revision; another kernel, boot, systemd or podman; or `core-ops apply` by hand"
 
 
@@ -58,8 +58,8 @@ class Diagnosis(Value, frozen=True):
 
 def attempt(revision: str, inputs: str, failures: tuple[Failure, ...], at: str) -> Attempt:
     """Return what is remembered of a run that failed."""
-    names = {f.object.display_id if f.object else f.unit or "the run" for f in failures}
-    said = (f"{f.unit or (f.object.display_id if f.object else 'the run')}: {f.detail}" for f in failures)
+    names = {f.name for f in failures}
+    said = (f"{f.unit or f.name}: {f.detail}" for f in failures)
     return Attempt(
         revision=revision,
         inputs=inputs,
@@ -115,8 +115,9 @@ def held(found: Diagnosis, desired: Desired) -> tuple[Failure, ...]:
     if not found.units:
         return (Failure(None, "", "applying", "; ".join((words(found), *found.said))),)
     objects = {i.unit: i.object for i in desired.items if i.object.resource_type != "dropin"}
-    last = {unit: detail for unit, _, detail in (line.partition(": ") for line in found.said)}
-    return tuple(Failure(objects.get(u), u, "applying", f"{NOT_TRIED}: {last.get(u, '')}") for u in found.units)
+    # Of many units only the first words are kept.
+    last = {unit: f"; the last time: {said}" for unit, _, said in (line.partition(": ") for line in found.said)}
+    return tuple(Failure(objects.get(u), u, "applying", f"{NOT_TRIED}{last.get(u, '')}") for u in found.units)
 
 
 def words(found: Diagnosis) -> str:
