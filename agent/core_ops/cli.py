@@ -69,49 +69,49 @@ def _complain(error: CoreOpsError) -> None:
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    from core_ops import verbs  # noqa: PLC0415
+    from core_ops import verbs
 
     return verbs.init(arguments)
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from core_ops import verbs  # noqa: PLC0415
+    from core_ops import verbs
 
     return verbs.plan(arguments)
 
 
 def _apply(arguments: argparse.Namespace) -> int:
-    from core_ops import verbs  # noqa: PLC0415
+    from core_ops import verbs
 
     return verbs.apply(arguments)
 
 
 def _agent(arguments: argparse.Namespace) -> int:
-    from core_ops import verbs  # noqa: PLC0415
+    from core_ops import verbs
 
     return verbs.agent(arguments)
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from core_ops import standing  # noqa: PLC0415
+    from core_ops import standing
 
     return standing.status(arguments)
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from core_ops import author  # noqa: PLC0415
+    from core_ops import author
 
     return author.check(arguments)
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from core_ops import author  # noqa: PLC0415
+    from core_ops import author
 
     return author.explain(arguments)
 
 
 def _skill(arguments: argparse.Namespace) -> int:
-    from core_ops import skill  # noqa: PLC0415
+    from core_ops import skill
 
     return skill.install(arguments)
 

@@ -48,7 +48,7 @@ def prove(candidate: UntrustedRevision) -> Proof:
 
 def fits(signature: Signature, message: bytes) -> bool:
     """Tell whether the signature's key made it over this message."""
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     content = sshsig.signed_bytes(signature, message)
     try:
@@ -65,14 +65,14 @@ def fits(signature: Signature, message: bytes) -> bool:
 
 
 def _verify_ed25519(point: bytes, value: bytes, content: bytes) -> None:
-    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ed25519
 
     ed25519.Ed25519PublicKey.from_public_bytes(point).verify(value, content)
 
 
 def _verify_ecdsa(numbers: EcdsaNumbers, value: bytes, content: bytes) -> None:
-    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec, utils  # noqa: PLC0415
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, utils
 
     curves: dict[str, tuple[ec.EllipticCurve, HashAlgorithm]] = {
         "nistp256": (ec.SECP256R1(), hashes.SHA256()),
@@ -85,8 +85,8 @@ def _verify_ecdsa(numbers: EcdsaNumbers, value: bytes, content: bytes) -> None:
 
 
 def _verify_rsa(numbers: RsaNumbers, signature: Signature, content: bytes) -> None:
-    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import padding, rsa  # noqa: PLC0415
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
     exponent, modulus = (int.from_bytes(number, "big") for number in (numbers.exponent, numbers.modulus))
     digest = hashes.SHA512() if signature.algorithm == "rsa-sha2-512" else hashes.SHA256()

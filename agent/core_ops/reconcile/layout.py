@@ -222,7 +222,7 @@ class _Reader:
             inner = inner[1:]
         if form == "config" and inner:
             building.configs.append((place, _config(file, inner)))
-        elif form in {"", "quadlet", "systemd"} and len(inner) == 2 and inner[0].endswith(".d"):  # noqa: PLR2004
+        elif form in {"", "quadlet", "systemd"} and len(inner) == 2 and inner[0].endswith(".d"):  # noqa: PLR2004 - x.d/y
             self._dropin(file, building, form, inner)
         elif inner and unit_name(inner[-1]):
             hint = "change the unit with a drop-in, or change it in services/"

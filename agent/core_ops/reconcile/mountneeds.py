@@ -22,7 +22,7 @@ _SPECIFIERS = {
     "%L": "/var/log",
     "%h": "/root",
     "%T": "/tmp",  # noqa: S108 - where others keep their files
-    "%V": "/var/tmp",  # noqa: S108
+    "%V": "/var/tmp",  # noqa: S108 - the same
 }
 # Source: systemd.exec(5), RuntimeDirectory= and the others.
 _DIRECTORIES = {

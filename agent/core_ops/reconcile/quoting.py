@@ -141,7 +141,7 @@ def _unescaped(found: re.Match[str], *, bytewise: bool) -> str:
         number = int(short or long, 16)
         return chr(number) if 0 < number < _UNICODE_END and number not in _SURROGATES else ""
     byte = int(hexadecimal, 16) if hexadecimal else int(octal, 8)
-    if not 0 < byte < 256:  # noqa: PLR2004
+    if not 0 < byte < 256:  # noqa: PLR2004 - what a byte can be; octal digits reach 511
         return ""
     return bytes((byte,)).decode("utf-8", "surrogateescape") if bytewise else chr(byte)
 

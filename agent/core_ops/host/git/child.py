@@ -165,6 +165,6 @@ def _answer(work: Callable[[], dict[str, str]]) -> Served | Failed:
 
 @cache
 def _libc() -> "ctypes.CDLL":
-    import ctypes  # noqa: PLC0415
+    import ctypes
 
     return ctypes.CDLL(None)

@@ -79,7 +79,7 @@ def _translate(where: Remote, store: Path, error: Exception) -> SourceError:
 
 def _callbacks(library: ModuleType) -> "pygit2.RemoteCallbacks":
     class Callbacks(library.RemoteCallbacks):  # type: ignore[name-defined,misc]
-        def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:  # noqa: ARG002, FBT001
+        def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:  # noqa: ARG002, FBT001 - as pygit2 calls it
             if not valid:
                 raise SourceError(
                     f"fetch: the certificate of {host.decode(errors='replace')} is not accepted",

@@ -62,8 +62,8 @@ def _https_refs(where: Remote, names: tuple[str, ...], ca_file: Path | None) -> 
 
     HTTP/1.0 keeps the answer in one piece that ends with the connection.
     """
-    import socket  # noqa: PLC0415
-    import ssl  # noqa: PLC0415
+    import socket
+    import ssl
 
     body = remote.ls_refs_request(names)
     head = remote.ls_refs_head(where, len(body))

@@ -33,7 +33,7 @@ def libgit2() -> ModuleType:
     saved = {name: os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
     os.environ.update(SSL_CERT_FILE="/dev/null", SSL_CERT_DIR="/proc")
     try:
-        import pygit2  # noqa: PLC0415
+        import pygit2
     finally:
         for name, value in saved.items():
             if value is None:

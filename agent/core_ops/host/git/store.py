@@ -142,7 +142,7 @@ class GitStore:
 
     def _rebuilt(self, take: Callable[[Path], _T], why: str) -> _T:
         """Take something in to a new store, which replaces the old one only when that works."""
-        import shutil  # noqa: PLC0415
+        import shutil
 
         new, old = (self._path.with_name(self._path.name + end) for end in (".new", ".old"))
         for leftover in (new, old):
@@ -169,7 +169,7 @@ def _prepare(store: Path) -> int:
     Everything that could bend what is read is removed: settings, grafts, alternates, shallow marks, and the temporary
     packs that a killed fetch leaves behind for ever.
     """
-    import shutil  # noqa: PLC0415
+    import shutil
 
     try:
         for directory in ("objects/info", "objects/pack", "refs"):
