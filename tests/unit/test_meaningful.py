@@ -5,7 +5,8 @@ import pytest
 
 from core_ops.reconcile.contract import plan_view
 from core_ops.reconcile.judge import judge
-from core_ops.reconcile.model import Plan, ReloadManager, UnitJob, WriteFile
+from core_ops.reconcile.keys import TAKEN_IN
+from core_ops.reconcile.model import Plan, ReloadManager, SetEnablement, UnitJob, WriteFile
 from core_ops.reconcile.plan import plan
 from core_ops.reconcile.verdict import outcome
 from core_ops.reconcile.words import plan_lines
@@ -78,8 +79,31 @@ def test_a_drop_in_that_says_nothing_new_restarts_nothing() -> None:
     """What counts is what the files of a unit mean together."""
     planned = step(FILES, {**FILES, "services/web/web.container.d/b.conf": "[Service]\nRestart=always\n"})
     assert [type(e) for e in planned.effects] == [WriteFile, ReloadManager]
-    planned = step(FILES, {**FILES, "services/web/web.container.d/b.conf": "[Service]\nRestart=no\n"})
+    planned = step(FILES, {**FILES, "services/web/web.container.d/b.conf": "[Service]\nCPUWeight=7\n"})
     assert jobs(planned) == ["stop web.service", "restart web.service"]
+
+
+@pytest.mark.parametrize(("section", "key"), [(s, k) for s in TAKEN_IN for k in sorted(TAKEN_IN[s])])
+def test_what_systemd_takes_in_by_reading_restarts_nothing(section: str, key: str) -> None:
+    """The file is written, systemd reads it, and what depends on the unit is left alone too."""
+    files = {**FILES, "services/web/user.service": f"[Unit]\nRequires=web.service\n[Service]\nExecStart=a\n{INSTALL}"}
+    planned = step(files, {**files, PATH: f"{WEB}[{section}]\n{key}=1\n"})
+    assert [type(e) for e in planned.effects] == [WriteFile, ReloadManager]
+    found = entry(planned, "container/web")
+    assert (found.action, found.causes[0].summary) == ("update", f"changed in the repository: {key}=")
+    assert found.notes == ("systemd takes it in by reading its units again; nothing restarts",)
+
+
+def test_links_of_install_follow_without_a_restart() -> None:
+    """A native unit is enabled anew; one with a new setting beside it restarts."""
+    text = "[Service]\nExecStart=/bin/a\n[Install]\nWantedBy=multi-user.target\n"
+    before = {"services/a/a.service": text}
+    planned = step(before, {"services/a/a.service": text.replace("multi-user", "graphical")})
+    assert [type(e) for e in planned.effects] == [WriteFile, SetEnablement, ReloadManager]
+    assert planned.started == ()  # so that a cut before the link was made is noticed
+    assert jobs(step(before, {"services/a/a.service": f"{text}[Service]\nNice=5\n"})) == [
+        *("stop a.service", "reenable a.service", "restart a.service"),
+    ]
 
 
 def test_a_change_names_its_settings() -> None:

@@ -188,7 +188,7 @@ POD = {
 def changed(files: dict[str, str], *names: str) -> Plan:
     """The plan of a settled host after some of its files were changed in a way that matters."""
     last, observed = settled(rendered(files))
-    more = {n: "# changed\n" if "/config/" in n else "\n[Unit]\nDescription=changed\n" for n in names}
+    more = {n: "# changed\n" if "/config/" in n else "\n[Unit]\nConditionPathExists=/\n" for n in names}
     return plan(rendered({**files, **{n: files[n] + more[n] for n in names}}), last, observed)
 
 
@@ -276,9 +276,9 @@ def test_the_drop_ins_of_a_template_belong_to_its_instances() -> None:
         {
             "services/s/a@.service": "[Service]\nExecStart=/bin/true\n",
             "services/s/a@1.service": f"[Service]\nExecStart=/bin/true\n{INSTALL}",
-            "services/s/a@.service.d/x.conf": "[Unit]\nDescription=all\n",
-            "services/s/a@.service.d/y.conf": "[Unit]\nDescription=all\n",
-            "services/s/a@1.service.d/y.conf": "[Unit]\nDescription=one\n",
+            "services/s/a@.service.d/x.conf": "[Unit]\nConditionPathExists=/all\n",
+            "services/s/a@.service.d/y.conf": "[Unit]\nConditionPathExists=/all\n",
+            "services/s/a@1.service.d/y.conf": "[Unit]\nConditionPathExists=/one\n",
         }
     )
     assert [d.object.name for d in build(desired).nodes["a@1.service"].dropins] == [
@@ -292,9 +292,9 @@ def test_a_drop_in_for_many_units_restarts_those_it_is_for() -> None:
     """Those whose names begin alike and those of a kind, unless one of their own replaces it; also when it goes."""
     unit = f"[Container]\nImage=x:1\n{INSTALL}"
     files = {f"services/s/{name}.container": unit for name in ("a-b", "a-c", "d")}
-    files["services/s/a-c.container.d/x.conf"] = "[Unit]\nDescription=own\n"
+    files["services/s/a-c.container.d/x.conf"] = "[Unit]\nConditionPathExists=/own\n"
     for target, concerned in (("a-.container", {"a-b"}), ("container", {"a-b", "d"}), ("a-.service", {"a-b", "a-c"})):
-        wide = {f"services/s/{target}.d/x.conf": "[Unit]\nDescription=wide\n"}
+        wide = {f"services/s/{target}.d/x.conf": "[Unit]\nConditionPathExists=/wide\n"}
         expected = {f"restart {name}.service" for name in concerned}
         for before, after in ((files, files | wide), (files | wide, files)):
             last, observed = settled(rendered(before))

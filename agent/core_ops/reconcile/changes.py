@@ -11,6 +11,7 @@ import msgspec
 from core_ops.reconcile.exclusive import Undeclared
 from core_ops.reconcile.graph import Graph, Node
 from core_ops.reconcile.impact import reload_suffices
+from core_ops.reconcile.meaning import differences
 from core_ops.reconcile.model import Accounts, FileState, Item, Owned, Value
 from core_ops.reconcile.ownership import as_asked
 from core_ops.reconcile.variance import only_formatting, says_the_same_file
@@ -68,12 +69,23 @@ class Changes(Value, frozen=True):
     seen: dict[str, FileState]
 
     def redefine(self, node: Node) -> bool:
-        """Whether systemd would read another unit than before; files that mean the same together do not count."""
-        dropped = any(o.unit == node.unit or (_is_dropin(o) and node.reads(o.object)) for o in self.gone)
-        if not dropped and not any(self.files[i.path].differs for i in node.definition):
+        """Whether a unit would be started from something else than before; files that mean the same together do not count."""
+        if not self._rewritten(node):
             return False
         before = self.old.nodes.get(node.unit)
         return before is None or before.meaning != node.meaning or not self._stands(before)
+
+    def relink(self, node: Node) -> bool:
+        """Whether the links that start a unit become other ones."""
+        before = self.old.nodes.get(node.unit)
+        if before is None or not self._rewritten(node):
+            return False
+        return any(d.section == "Install" for d in differences(before.text, node.text))
+
+    def _rewritten(self, node: Node) -> bool:
+        """Whether one of the files that make up a unit changes, comes or goes."""
+        dropped = any(o.unit == node.unit or (_is_dropin(o) and node.reads(o.object)) for o in self.gone)
+        return dropped or any(self.files[i.path].differs for i in node.definition)
 
     def _stands(self, before: Node) -> bool:
         """Whether the files of a unit are on the host as they were applied."""

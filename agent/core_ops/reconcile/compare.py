@@ -118,8 +118,10 @@ def compare(
     changes = Changes(files, gone, stray, old, seen)
     redefined = frozenset(u for u, n in graph.nodes.items() if changes.redefine(n))
     mild = {u for u, n in graph.nodes.items() if u in up & as_before and u not in redefined and changes.suit_reload(n)}
-    touched = frozenset(u for u, n in graph.nodes.items() if u in redefined or changes.reach(n))
-    hard = graph.strong_dependents(touched - mild)
+    reached = {u for u, n in graph.nodes.items() if u in redefined or changes.reach(n)}
+    relinked = {u for u, n in graph.nodes.items() if changes.relink(n)}
+    touched = frozenset(reached | relinked)
+    hard = graph.strong_dependents(reached - mild)
     mild -= hard
     touched = graph.strong_dependents(touched)
     calm = (touched - hard - mild) & as_before
@@ -138,6 +140,7 @@ def compare(
                 stopping=unit in stopping,
                 known=node.item.path in owned,
                 reload=unit in mild,
+                relinked=unit in relinked,
                 calm=unit in calm,
             ),
         )
@@ -178,6 +181,7 @@ class _Context(Value, frozen=True):
     stopping: bool
     known: bool
     reload: bool
+    relinked: bool
     calm: bool  # older inputs are accounted for: somebody it depends on takes them in by a reload
 
 
@@ -187,7 +191,7 @@ def _unit(node: Node, state: UnitState, started: str | None, context: _Context) 
     if stale == "older" and (context.reload or context.calm):
         stale = ""
     up = state.active in UP
-    enablement = _enablement(node, state, changed=stopping or stale == "unknown", known=known)
+    enablement = _enablement(node, state, changed=stopping or stale == "unknown" or context.relinked, known=known)
     if up and not node.wanted and state.type == "oneshot" and state.active == "activating":
         left = "it is running a job that a timer or a person started; it ends with what it began with"
         return UnitChange(node, state, stop=False, job="", reset=False, enablement=enablement, stale=stale, left=left)

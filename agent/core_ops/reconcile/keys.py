@@ -127,6 +127,24 @@ _CHECKS = ("Condition", "Assert")
 INSTALL_KEYS = ("WantedBy", "RequiredBy", "UpheldBy")
 """What asks for a unit to be started; systemd.unit(5), “[Install] Section Options”."""
 
+# What a running unit is not started from: systemd goes by the new value once it has read its units again.
+# Source: systemd.unit(5), systemd.service(5) and systemd.kill(5), and a look at systemd 257 for each of them.
+TAKEN_IN = {
+    "Unit": _names(
+        """
+        Description Documentation OnFailure OnSuccess OnFailureJobMode OnSuccessJobMode FailureAction SuccessAction
+        StartLimitIntervalSec StartLimitBurst StartLimitAction JobTimeoutSec RefuseManualStart RefuseManualStop CollectMode
+        """
+    ),
+    "Service": _names(
+        """
+        Restart RestartSec RestartSteps RestartMaxDelaySec TimeoutStartSec TimeoutStopSec TimeoutAbortSec TimeoutSec
+        ExecReload ExecStop ExecStopPost SuccessExitStatus RestartPreventExitStatus RestartForceExitStatus
+        KillMode KillSignal RestartKillSignal FinalKillSignal SendSIGHUP SendSIGKILL
+        """
+    ),
+}
+
 # What systemd takes for a truth value, in any case. Source: systemd.syntax(7); systemd 257, which takes single letters too.
 YES = frozenset({"1", "yes", "y", "true", "t", "on"})
 NO = frozenset({"0", "no", "n", "false", "f", "off"})
@@ -183,6 +201,11 @@ def reading(section: str, key: str) -> Reading | None:
     if section == "Install":
         return "strings"
     return "assignments" if key in _ASSIGNMENTS else None
+
+
+def taken_in(section: str, key: str) -> bool:
+    """Whether a unit that runs needs no restart for another value: reading the units again, or its links, is enough."""
+    return section == "Install" or key in TAKEN_IN.get(section, frozenset())
 
 
 def misread(section: str, key: str, value: str) -> str:

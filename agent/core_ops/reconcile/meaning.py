@@ -7,7 +7,7 @@ of its lines count: a difference too many is looked at, one too few is a unit th
 
 from collections.abc import Iterator
 
-from core_ops.reconcile.keys import adding, family, ordered, reading
+from core_ops.reconcile.keys import adding, family, ordered, reading, taken_in
 from core_ops.reconcile.model import Value, sha256_hex
 from core_ops.reconcile.quoting import split
 from core_ops.reconcile.unitfile import UnitText
@@ -26,8 +26,9 @@ class Difference(Value, frozen=True):
 
 
 def fingerprint(text: UnitText) -> str:
-    """Return a digest that two texts share exactly when they mean the same."""
-    said = sorted((*place, repr(_compared(place, values))) for place, values in meaning(text).items())
+    """Return a digest that two texts share exactly when a unit that was started from one need not start from the other."""
+    counts = ((place, values) for place, values in meaning(text).items() if not taken_in(*place))
+    said = sorted((*place, repr(_compared(place, values))) for place, values in counts)
     return sha256_hex(repr((said, sorted(_addresses(text).items()))).encode())
 
 

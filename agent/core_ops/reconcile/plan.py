@@ -114,8 +114,19 @@ def _written(change: FileChange, unit: UnitChange | None, graph: Graph) -> Entry
         diff_kind=diff.kind,
         diff_details=diff.details,
         steps=_steps(unit) if unit else (),
-        notes=(*_notes(unit, graph), *ownership.unknown(change.item, change.accounts)),
+        notes=(*_taken_in(change, unit), *_notes(unit, graph), *ownership.unknown(change.item, change.accounts)),
         needs=_needs(unit.node, graph) if unit else (),
+    )
+
+
+def _taken_in(change: FileChange, unit: UnitChange | None) -> tuple[str, ...]:
+    """Return why a unit that runs gets no job although its file changes."""
+    if unit is None or unit.acts or unit.left or unit.state.active not in UP or change.before is None:
+        return ()
+    return (
+        ("systemd takes it in by reading its units again; nothing restarts",)
+        if _keys(change.before, change.item)
+        else ()
     )
 
 
