@@ -61,7 +61,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     else:
         where = f"on {arguments.hosts} hosts" if what == "check" else "in a guest"
         head = f"{what}: {services} services {where}, medians of {_ROUNDS[what]} rounds"
-        print("\n".join((*table(head, found, runs.BUDGETS), *profile)))
+        print("\n".join((*table(head, found, {**check.BUDGETS, **runs.BUDGETS}), *profile)))
     return _FAILED if any(figures.failed for figures in found.values()) else 0
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from core_ops_verify import cli
-from core_ops_verify.bench.host import PROFILE_LINES
+from core_ops_verify.bench.figures import PROFILE_LINES
 
 pytestmark = pytest.mark.e2e
 

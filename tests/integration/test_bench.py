@@ -5,9 +5,8 @@ import json
 import pytest
 
 from core_ops_verify import cli
-from core_ops_verify.bench.check import PROFILE_LINES
 from core_ops_verify.bench.check import check as measured
-from core_ops_verify.bench.figures import summed_up
+from core_ops_verify.bench.figures import PROFILE_LINES, summed_up
 from core_ops_verify.bench.workload import many_hosts
 from core_ops_verify.errors import VerifyError
 
@@ -21,11 +20,13 @@ def test_a_check_is_measured_beside_its_floor(capsys: pytest.CaptureFixture[str]
     assert all(f["failed"] == 0 and f["wall_s"] > 0 and f["peak_mib"] > 1 for f in figures.values())
 
 
-def test_a_profile_is_shown_to_people(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where the time goes is printed below the figures, function by function."""
+def test_a_budget_and_a_profile_are_shown_to_people(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a check may cost stands beside what it costs, and below the figures where the time goes."""
     assert cli.main(["bench", "check", "--services", "4", "--hosts", "2"]) == 0
     _, floor, check, *profile = capsys.readouterr().out.splitlines()
     assert (floor.split("  ")[0], check.split("  ")[0]) == ("read every file", "core-ops check")
+    assert "budget" not in floor
+    assert check.endswith(" x floor  (budget 4 s, 128 MiB for 1000 services on 20 hosts)")
     assert len(profile) == PROFILE_LINES
     assert all(line.endswith((")", "}")) for line in profile)
 

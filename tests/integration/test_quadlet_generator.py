@@ -164,4 +164,8 @@ def test_there_are_cases_of_every_kind() -> None:
     """The folder is not empty by accident, and no kind is left out."""
     suffixes = {p.suffix[1:] for p in CASES[0].parent.rglob("*.*") if p.is_file()}
     assert len(CASES) >= 120
-    assert {s for s, k in KINDS.items() if k.form == "quadlet"} <= suffixes
+    kinds = {s for s, k in KINDS.items() if k.form == "quadlet"}
+    assert kinds <= suffixes
+    wide = {p.name for p in CASES[0].parent.rglob("*.d")}
+    assert {f"{kind}.d" for kind in kinds} <= wide
+    assert kinds <= {name.split(".")[1] for name in wide if "-." in name}

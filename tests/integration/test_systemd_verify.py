@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from core_ops.reconcile.check import check
+from core_ops.reconcile.kinds import dropin_targets
 from trees import tree
 
 INSTALL = "[Install]\nWantedBy=multi-user.target\n"
@@ -69,6 +70,21 @@ def test_a_unit_is_said_to_be_refused_exactly_when_systemd_refuses_it(
 ) -> None:
     """`systemd-analyze verify` is the judge."""
     assert_both_say(tmp_path, suffix, text, ("Refusing", "RefusedBySystemd"), said=refused)
+
+
+@pytest.mark.parametrize("suffix", ["mount", "automount", "path", "slice", "target"])
+def test_systemd_reads_drop_ins_of_shorter_names_for_every_kind(tmp_path: Path, suffix: str) -> None:
+    """What it says of a line in one shows that it was read, and that of a name that only begins alike was not."""
+    assert f"a-.{suffix}" in dropin_targets(f"a-b.{suffix}")
+    assert f"ab-.{suffix}" not in dropin_targets(f"a-b.{suffix}")
+    for prefix in ("a-", "ab-"):
+        (tmp_path / f"{prefix}.{suffix}.d").mkdir()
+        (tmp_path / f"{prefix}.{suffix}.d" / "x.conf").write_text("[Unit]\nNoSuchKey=1\n")
+    (tmp_path / f"a-b.{suffix}").write_text("[Unit]\nDescription=x\n")
+    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / f"a-b.{suffix}")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert f"/a-.{suffix}.d/x.conf:2: Unknown key" in done.stderr
+    assert f"/ab-.{suffix}.d/x.conf" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """Laws of reading a source tree, on trees that nobody would write."""
 
+import json
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -106,20 +109,107 @@ def _sound(path: str) -> bytes:
     return f"[{kind.section}]\nImage=x\nYaml=/x\nImageTag=x\nFile=/x\nExecStart=/bin/true\n".encode()
 
 
+_ODD = """
+    a a/b a.d/b.conf .hidden/a ~/a $HOME %E é \u202e a\\b -rf ... a/.../b %2e%2e/a \uff0e\uff0e/a
+    ../a a/../../b a//b /a a/ . .. ./a a/. systemd/system/a containers/systemd/a ssh/a pam.d core-ops/a udev/rules.d web.d
+"""
+_PLACES = st.one_of(
+    st.sampled_from([*_ODD.split(), "a b", "a\nb", ""]), st.lists(_PART, min_size=1, max_size=4).map("/".join)
+)
+_NAMES = st.one_of(
+    st.sampled_from(["web", "web-a", "web-"]),  # what drop-ins are for
+    _PLACES.filter(lambda place: "\0" not in place),  # git and the kernel end a path there
+)
+_OTHER_DIRECTORIES = Directories("/run/q", "/usr/lib/systemd/system", "/srv/etc")
+_SERVICE = b"[Service]\nExecStart=/bin/true\n"
+
+# Where in a tree something odd may stand: the path of a file, and what is in it.
+_ODD_PATHS = {
+    "config path": ("services/web/config/{}", b"a"),
+    "config of a host": (f"hosts/{HOST}/web/config/{{}}", b"a"),
+    "drop-in of a host": (f"hosts/{HOST}/overrides/web.service.d/{{}}.conf", b"[Unit]\n"),
+    "drop-in for others": ("services/web/{}.service.d/a.conf", b"[Unit]\n"),
+    "unit": ("services/web/{}.service", _SERVICE),
+}
+
+
+class Hostile(NamedTuple):
+    """A right tree of one service with something odd in one place, and where it is to go."""
+
+    place: str
+    files: tuple[TreeFile, ...]
+    directories: Directories
+
+
+@st.composite
+def _hostile(draw: st.DrawFn) -> Hostile:
+    place = draw(st.sampled_from([*_ODD_PATHS, "config-root", "ServiceName="]))
+    extra: tuple[TreeFile, ...]
+    if place in _ODD_PATHS:
+        path, content = _ODD_PATHS[place]
+        extra = (TreeFile(path.format(draw(_NAMES)), content),)
+    elif place == "config-root":
+        manifest = f"config-root: {json.dumps(draw(_PLACES))}\nexclusive: {draw(st.sampled_from(['true', 'false']))}\n"
+        config = TreeFile("services/web/config/a", b"a")
+        extra = (config, TreeFile("services/web/service.yaml", manifest.encode()))
+    else:
+        container = f"[Container]\nImage=x\nServiceName={draw(_PLACES)}\n".encode(errors="replace")
+        extra = (TreeFile("services/web/other.container", container),)
+    own = {f.path for f in extra}
+    directories = draw(st.sampled_from([Directories(), Directories(), _OTHER_DIRECTORIES]))
+    base = (*_BASE, TreeFile("services/web/web-a.service", _SERVICE))
+    return Hostile(place, (*(f for f in base if f.path not in own), *extra), directories)
+
+
+def _stays_below(result: Desired, directories: Directories) -> None:
+    units = (f"{directories.quadlet}/", f"{directories.systemd}/")
+    for item in result.items:
+        of_config = item.object.resource_type == "config"
+        assert item.path.startswith(f"{directories.config}/" if of_config else units)
+        assert not (of_config and item.path.startswith(units))
+        assert not of_config or item.object.name.split("/")[1] not in FORBIDDEN_ROOTS
+        assert not {"", ".", ".."} & set(item.path.split("/")[1:])
+        assert "\0" not in item.path
+        assert "/" not in item.unit
+    for root in result.exclusive:
+        assert root.startswith(f"{directories.config}/")
+        assert not {"", ".", ".."} & set(root.split("/")[1:])
+
+
 @given(st.one_of(_sound_files(), _FILES.map(tuple)))
 @settings(max_examples=600, deadline=None)
 def test_no_rendered_path_leaves_its_root(files: tuple[TreeFile, ...]) -> None:
     """Whatever the tree, every target lies below one of the three roots, and no component climbs."""
-    others = tuple(f for f in files if f.path != _MANIFEST.path)
-    result = outcome((_MANIFEST, *others))
-    items = result.items if isinstance(result, Desired) else ()
-    for item in items:
-        in_unit_directory = item.path.startswith(("/etc/containers/systemd/", "/etc/systemd/system/"))
-        assert item.path.startswith("/etc/")
-        assert in_unit_directory == (item.object.resource_type != "config")
-        assert not {"", ".", ".."} & set(item.path.split("/")[1:])
-        assert item.object.resource_type != "config" or item.path.split("/")[2] not in FORBIDDEN_ROOTS
-        assert "\0" not in item.path
+    result = outcome((_MANIFEST, *(f for f in files if f.path != _MANIFEST.path)))
+    if isinstance(result, Desired):
+        _stays_below(result, Directories())
+
+
+@pytest.mark.parametrize("name", ["a/b", "../../x", "/x"])
+def test_a_service_name_is_no_path(name: str) -> None:
+    """The generator would write its unit at another place, and no command of systemd would find it."""
+    unit = f"[Container]\nImage=x\nServiceName={name}\n".encode()
+    result = outcome((*_BASE, TreeFile("services/web/other.container", unit)))
+    assert not isinstance(result, Desired)
+    assert [(f.path, f.line, f.code) for f in result] == [("services/web/other.container", 3, "BadUnit")]
+
+
+def test_no_odd_part_of_a_right_tree_leaves_its_root() -> None:
+    """One hostile path, root, name or set of directories at a time; enough of them are taken to prove something."""
+    taken: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
+
+    @given(_hostile())
+    @settings(max_examples=1000, deadline=None)
+    def look(hostile: Hostile) -> None:
+        result = outcome(hostile.files, directories=hostile.directories)
+        if isinstance(result, Desired):
+            _stays_below(result, hostile.directories)
+        (taken if isinstance(result, Desired) else refused)[hostile.place] += 1
+
+    look()
+    assert taken.total() > 200
+    assert set(taken) == set(refused) == {*_ODD_PATHS, "config-root", "ServiceName="}
 
 
 @pytest.mark.parametrize("case", VALID, ids=lambda p: p.name)

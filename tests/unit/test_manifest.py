@@ -1,5 +1,6 @@
 """Manifests in both forms: what they mean, on which line they are wrong, and that every key is documented."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from core_ops.reconcile.manifest import (
     read_host_manifest,
     read_service_manifest,
 )
-from core_ops.reconcile.model import Finding, TreeFile
-from core_ops.reconcile.nodes import List, Map, Node, Scalar
+from core_ops.reconcile.model import Desired, Finding, TreeFile
+from core_ops.reconcile.nodes import DEPTH_LIMIT, List, Map, Node, Refused, Scalar
 from core_ops.reconcile.tomlnodes import toml_node
-from trees import outcome
+from core_ops.reconcile.yamlnodes import yaml_node
+from trees import outcome, spoken
 
 LAYOUT = Path(__file__).parents[2] / "specs/001-desired-state/contracts/layout.md"
 LINES = """\
@@ -38,6 +40,7 @@ list = [ # seven
 [[tables]]
 inner.x = \"\"\"a \\"\"\" b\"\"\"\"\"
 """
+YAML_HOST, TOML_HOST = "host: h1\nservices: [web]\n", 'host = "h1"\nservices = ["web"]\n'
 
 
 def lines(node: Node, way: str = "") -> dict[str, tuple[int, str]]:
@@ -143,6 +146,29 @@ def test_two_manifests_in_one_place_are_refused_naming_both() -> None:
     assert [f.code for f in found] == ["HostManifestParse"]
     assert "host.toml" in found[0].message + found[0].hint
     assert "host.yaml" in found[0].path
+
+
+@pytest.mark.parametrize(("begin", "read"), [("a: ", yaml_node), ("a = ", toml_node)], ids=["yaml", "toml"])
+def test_depth_is_refused_one_level_past_the_limit(begin: str, read: Callable[[bytes], Node]) -> None:
+    """The mapping itself is the first level, and 31 lists in it are the others."""
+    deepest = DEPTH_LIMIT - 1
+    text = f"{begin}{'[' * deepest}1{']' * deepest}\n"
+    assert isinstance(read(text.encode()), Map)
+    with pytest.raises(Refused, match="is nested deeper than 32 levels") as refused:
+        read(text.replace("1", "[1]").encode())
+    assert refused.value.line == 1
+
+
+@pytest.mark.parametrize(("name", "text"), [("host.yaml", YAML_HOST), ("host.toml", TOML_HOST)])
+def test_a_manifest_may_be_as_large_as_the_limit_and_no_byte_larger(name: str, text: str) -> None:
+    """Exactly 256 KiB deploy; with one byte more the whole file is refused."""
+    files = (TreeFile("services/web/web.service", b"[Service]\nExecStart=/bin/true\n"),)
+    path = f"hosts/h1/{name}"
+    largest = f"{text}#".encode().ljust(256 * 1024, b"x")
+    assert isinstance(outcome((*files, TreeFile(path, largest))), Desired)
+    found = outcome((*files, TreeFile(path, largest + b"x")))
+    assert isinstance(found, tuple)
+    assert [spoken(f) for f in found] == [f"{path}: HostManifestParse: is larger than 256 KiB"]
 
 
 def test_a_long_name_does_not_fill_the_message() -> None:

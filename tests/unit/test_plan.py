@@ -1,8 +1,11 @@
 """Rules of planning, one at a time; the laws over all of them are in tests/property."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
+from core_ops.host.directory import read_tree
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.effects import batches
 from core_ops.reconcile.graph import build
@@ -25,6 +28,7 @@ from core_ops.reconcile.record import Record, Status
 from fakes import FakeHost, FakeStore
 from trees import outcome, rendered, tree
 
+VALID = Path(__file__).parents[2] / "fixtures" / "valid"
 INSTALL = "[Install]\nWantedBy=multi-user.target\n"
 
 
@@ -286,6 +290,22 @@ def test_the_drop_ins_of_a_template_belong_to_its_instances() -> None:
         "a@1.service.d/10-base-y.conf",
     ]
     assert [j for j in jobs(first(desired)) if j.startswith("start")] == ["start a@1.service"]
+
+
+def test_a_drop_in_for_native_units_whose_names_begin_alike_reaches_those_alone() -> None:
+    """Mounts and automounts, paths, slices and targets: each has its own kind's, and what it says counts."""
+    desired = outcome(read_tree(VALID / "wide-drop-ins-of-native-units" / "tree"))
+    assert isinstance(desired, Desired)
+    nodes = build(desired).nodes
+    assert {unit: [d.object.name for d in n.dropins] for unit, n in nodes.items() if n.dropins} == {
+        "srv-data.mount": ["srv-.mount.d/10-base-options.conf", "srv-.mount.d/20-host-timeout.conf"],
+        "srv-data.automount": ["srv-.automount.d/10-base-idle.conf"],
+        "drop-box.path": ["drop-.path.d/10-base-directory.conf"],
+        "lab-sort.slice": ["lab-.slice.d/10-base-weight.conf"],
+        "lab-all.target": ["lab-.target.d/10-base-order.conf"],
+    }
+    assert {"srv.mount", "lab-sort.service"} <= set(nodes)
+    assert nodes["lab-all.target"].relations.after == ("drop-box.path",)
 
 
 def test_a_drop_in_for_many_units_restarts_those_it_is_for() -> None:

@@ -1,22 +1,20 @@
 """What `core-ops check` of a large repository costs, beside reading the same files, and where its time goes."""
 
 import json
-import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from core_ops_verify.bench.figures import Figures, summed_up
+from core_ops_verify.bench.figures import Figures, busiest, summed_up
 from core_ops_verify.bench.timing import timed
 from core_ops_verify.bench.workload import many_hosts
 from core_ops_verify.errors import VerifyError
 
 ROUNDS = 5
-PROFILE_LINES = 12
+BUDGETS: Mapping[str, str] = {"core-ops check": "4 s, 128 MiB for 1000 services on 20 hosts"}
 _READ = "import pathlib, sys; [p.read_bytes() for p in pathlib.Path(sys.argv[1]).rglob('*') if p.is_file()]"
-_PROFILED = re.compile(r"^ +[0-9/]+ +[0-9.]+ ")
 
 
 def check(services: int, hosts: int) -> tuple[Mapping[str, Figures], tuple[str, ...]]:
@@ -41,6 +39,4 @@ def check(services: int, hosts: int) -> tuple[Mapping[str, Figures], tuple[str, 
 
 def _profile(profiler: tuple[str, ...], checking: tuple[str, ...]) -> tuple[str, ...]:
     """Return the functions that take most time of their own, as cProfile says."""
-    done = subprocess.run((*profiler, *checking[2:]), capture_output=True, text=True, check=False)
-    rows = [line for line in done.stdout.splitlines() if _PROFILED.match(line)]
-    return tuple(rows[:PROFILE_LINES])
+    return busiest(subprocess.run((*profiler, *checking[2:]), capture_output=True, text=True, check=False).stdout)

@@ -1,7 +1,14 @@
-"""What commands cost: medians over rounds in which each of them ran once, beside the first one, which is the floor."""
+"""What commands cost: medians over rounds in which each of them ran once, beside the first one, which is the floor.
 
+Where their time goes is what cProfile prints of one more round.
+"""
+
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+PROFILE_LINES = 12
+_PROFILED = re.compile(r"^ +[0-9/]+ +[0-9.]+ ")
 
 
 @dataclass(frozen=True)
@@ -52,3 +59,12 @@ def table(head: str, found: Mapping[str, Figures], budgets: Mapping[str, str]) -
 
 def _budget(name: str, budgets: Mapping[str, str]) -> str:
     return f"  (budget {budgets[name]})" if name in budgets else ""
+
+
+def busiest(printed: str) -> tuple[str, ...]:
+    """Return the functions that take most time of their own.
+
+    Args:
+        printed: what a program prints under cProfile, sorted by `tottime`.
+    """
+    return tuple(line for line in printed.splitlines() if _PROFILED.match(line))[:PROFILE_LINES]

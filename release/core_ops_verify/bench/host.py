@@ -4,7 +4,6 @@ Commands in the guest are timed by `timing`, which is copied into it; what the a
 """
 
 import json
-import re
 import subprocess
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core_ops_verify.bench import timing
+from core_ops_verify.bench.figures import busiest
 from core_ops_verify.guest.api import Guest, Options
 from core_ops_verify.guest.assets import prepare
 from core_ops_verify.guest.box import Bind
@@ -19,9 +19,7 @@ from core_ops_verify.guest.progress import Progress, silent
 
 PYTHON = ("/opt/core-ops/runtime/usr/bin/python3.13", "-I", "-S")
 REPOSITORY = "file:///srv/git/hosts"
-PROFILE_LINES = 12
 TIMEOUT_S = 1800
-_PROFILED = re.compile(r"^ +[0-9/]+ +[0-9.]+ ")
 
 
 class BenchHost:
@@ -84,8 +82,7 @@ class BenchHost:
             GuestError: the run fails.
         """
         profiler = (*PYTHON, "-B", "-m", "cProfile", "-s", "tottime", "/opt/core-ops/agent/main.py", verb)
-        answer = self.guest.check(*profiler, timeout_s=TIMEOUT_S)
-        return tuple(line for line in answer.splitlines() if _PROFILED.match(line))[:PROFILE_LINES]
+        return busiest(self.guest.check(*profiler, timeout_s=TIMEOUT_S))
 
 
 @contextmanager
