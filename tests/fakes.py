@@ -32,6 +32,7 @@ from core_ops.reconcile.model import (
     Plan,
     ReloadManager,
     RemoveFile,
+    RemoveNetwork,
     RemoveUndeclared,
     RootEntry,
     RootState,
@@ -86,6 +87,8 @@ class FakeHost:
         self.refuses_to_start: set[str] = set()
         self.busy: set[str] = set()
         self.was_running: dict[str, tuple[tuple[str, bytes], ...]] = {}
+        self.networks: dict[str, bytes] = {}  # what podman made, by name, and what from
+        self.attached: set[str] = set()  # networks that a container of somebody else uses
         self.mount_points: dict[str, MountPoint] = {}
         self.cut_at: int | None = None
         self.full = False
@@ -182,6 +185,8 @@ class FakeHost:
             case RemoveFile() | RemoveUndeclared():
                 self.files.pop(effect.path, None)
                 self.owners.pop(effect.path, None)
+            case RemoveNetwork():
+                return self._forget(effect)
             case ReloadManager():
                 self.log.append("daemon-reload")
                 self.reload()
@@ -191,6 +196,14 @@ class FakeHost:
                 self.enabled.add(effect.unit)
             case UnitJob():
                 return self._job(effect)
+        return ()
+
+    def _forget(self, effect: RemoveNetwork) -> Iterable[Failure]:
+        self.log.append(f"remove network {effect.network}")
+        users = {u for u in self.running if u in self.loaded and effect.unit in self.loaded[u].relations.strong}
+        if effect.network in self.attached or users:
+            return (Failure(effect.object, effect.unit, "applying", "network is being used"),)
+        self.networks.pop(effect.network, None)
         return ()
 
     def _take_in_configs(self, job: UnitJob) -> Iterable[Failure]:
@@ -247,16 +260,28 @@ class FakeHost:
         if loaded is None or unit in self.running or unit in self.refuses_to_start:
             return
         self._invocation[unit] = f"{next(self._invocations):032x}"
-        self.running[unit] = self._inputs(loaded)
+        self.running[unit] = self._inputs(loaded, anew=False)
         for other in loaded.relations.wants:
             self._start(other)
         if loaded.oneshot and not loaded.remains:
             del self.running[unit]
             self.finished.add(unit)
 
-    def _inputs(self, loaded: Loaded) -> tuple[tuple[str, bytes], ...]:
-        """What a unit runs from: what its files mean together, and its config files as they are."""
-        return (loaded.definition[0][0], fingerprint(loaded.text).encode()), *self._configs(loaded.text)
+    def _inputs(self, loaded: Loaded, *, anew: bool = True) -> tuple[tuple[str, bytes], ...]:
+        """What a unit runs from: what its files mean together, and its config files as they are.
+
+        Podman keeps a network as it was made, unless that is gone and the unit makes it anew. A volume that is there stays.
+        """
+        path, (text, outlasting) = loaded.definition[0][0], _apart(loaded.text)
+        made = fingerprint(outlasting).encode()
+        if path.endswith(".network"):
+            name = (
+                outlasting.last("Network", "NetworkName")
+                or f"systemd-{path.rpartition('/')[2].removesuffix('.network')}"
+            )
+            made = made if anew else self.networks.setdefault(name, made)
+        kept = ((path, made),) if path.endswith(".network") else ()
+        return (path, fingerprint(text).encode()), *kept, *self._configs(loaded.text)
 
     def _configs(self, text: UnitText) -> tuple[tuple[str, bytes], ...]:
         config = f"{self.directories.config}/"
@@ -340,6 +365,12 @@ class FakeHost:
             invocation_id=self._invocation.get(unit, "") if unit in self.running or unit in self.finished else "",
             needs_reload=on_disk != loaded.definition,
         )
+
+
+def _apart(text: UnitText) -> tuple[UnitText, UnitText]:
+    """What a unit does each time it starts, and what it makes once and for all: a network or a volume."""
+    once = tuple(a for a in text.assignments if a.section in {"Network", "Volume"})
+    return UnitText(tuple(a for a in text.assignments if a not in once)), UnitText(once)
 
 
 def _number(name: str) -> int:

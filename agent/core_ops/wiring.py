@@ -27,6 +27,7 @@ from core_ops.reconcile.model import (
     Plan,
     ReloadManager,
     RemoveFile,
+    RemoveNetwork,
     RemoveUndeclared,
     SetEnablement,
     TreeFile,
@@ -112,6 +113,9 @@ class LocalHost:
                 systemd.reload()
             case SetEnablement():
                 return _links(first.verb, tuple(e for e in effects if isinstance(e, SetEnablement)))
+            case RemoveNetwork():
+                said = podman.remove_network(first.network)
+                return (Failure(first.object, first.unit, "applying", said),) if said else ()
             case UnitJob():
                 return _jobs(first.verb, tuple(e for e in effects if isinstance(e, UnitJob)))
         return ()

@@ -29,6 +29,7 @@ class Cut(NamedTuple):
 
     image: Image
     units: Units | None
+    networks: dict[str, bytes]
 
 
 class Story(NamedTuple):
@@ -79,11 +80,11 @@ def cuts(story: Story) -> Iterator[Cut]:
         now = disk.now()
         if (killed := (_read(now), moment)) not in seen:
             seen.add(killed)
-            yield Cut(now, story.moments[moment])
+            yield Cut(now, story.moments[moment], story.moments[moment].networks)
         for image in disk.images() if change.kind != "sync" else ():
             if (key := (_read(image), -1)) not in seen:
                 seen.add(key)
-                yield Cut(image, None)
+                yield Cut(image, None, story.moments[moment].networks)
 
 
 def _read(image: Image) -> Image:
@@ -171,7 +172,7 @@ class Judge:
         restore(cut.image, self._world.top)
         machine = Machine(self._world)
         if cut.units is None:
-            machine.boot(self._story.moments[-1].enabled)
+            machine.boot(self._story.moments[-1].enabled, cut.networks)
         else:
             machine.resume(cut.units)
         world, memory = self._world, store(self._world)

@@ -1,6 +1,7 @@
 """A host of the power-cut model: the real files and the real record, with systemd in memory."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -36,6 +37,7 @@ class Units(msgspec.Struct, frozen=True):
     running: dict[str, tuple[tuple[str, bytes], ...]]
     finished: frozenset[str]
     enabled: frozenset[str]
+    networks: dict[str, bytes]
 
 
 class Machine(LocalHost):
@@ -89,10 +91,10 @@ class Machine(LocalHost):
             if unit not in self.systemd.running:
                 self.systemd.restart(unit)
 
-    def boot(self, enabled: frozenset[str]) -> None:
-        """Start what is to be started at boot, from what is on disk."""
+    def boot(self, enabled: frozenset[str], networks: Mapping[str, bytes]) -> None:
+        """Start what is to be started at boot, from what is on disk; podman has these networks."""
         self.systemd, self._known = FakeHost(), False
-        self.systemd.enabled = set(enabled)
+        self.systemd.enabled, self.systemd.networks = set(enabled), dict(networks)
         self._look()
         self.systemd.reload()
         for unit, loaded in sorted(self.systemd.loaded.items()):
@@ -105,6 +107,7 @@ class Machine(LocalHost):
         self._look()
         self.systemd.loaded, self.systemd.running = dict(units.loaded), dict(units.running)
         self.systemd.finished, self.systemd.enabled = set(units.finished), set(units.enabled)
+        self.systemd.networks = dict(units.networks)
 
     def wrong_units(self) -> list[str]:
         """Return the units that run from something else than what is on disk."""
@@ -139,7 +142,7 @@ class Machine(LocalHost):
     def units(self) -> Units:
         """Return what systemd is like now."""
         s = self.systemd
-        return Units(dict(s.loaded), dict(s.running), frozenset(s.finished), frozenset(s.enabled))
+        return Units(dict(s.loaded), dict(s.running), frozenset(s.finished), frozenset(s.enabled), dict(s.networks))
 
 
 def mark(label: str) -> None:

@@ -114,6 +114,11 @@ def _leftovers(found: World) -> Iterator[ByHand]:
         yield ByHand(f"{found.top}/state/.{name}.new", b"{")
 
 
+def _another(path: str) -> str:
+    """What makes a unit another one: with which a network is another too."""
+    return "[Network]\nLabel=another=1" if path.endswith(".network") else "[Unit]\nConditionPathExists=/another"
+
+
 class _Maker:
     """Makes desired states of one host."""
 
@@ -129,7 +134,7 @@ class _Maker:
         for name in names:
             self._service(name)
         if any(p.endswith(".container") for p in self._files):
-            self._files["services/z/z.network"] = "[Network]\n"
+            self._files["services/z/z.network"] = f"[Network]\nLabel=n={self._dice.randint(1, 3)}\n"
         return self._rendered(self._files)
 
     def changed(self, kind: str) -> Desired:
@@ -142,7 +147,7 @@ class _Maker:
         for path in self._files:
             is_kind = ("configs" if "/config/" in path else "drop-ins" if ".d/" in path else "update") == kind
             if is_kind or kind == "update":
-                files[path] += "# another\n" if "/config/" in path else "\n[Unit]\nDescription=another\n"
+                files[path] += "# another\n" if "/config/" in path else f"\n{_another(path)}\n"
         return self._rendered(files)
 
     def drift(self, before: Desired) -> Iterator[ByHand]:
@@ -169,4 +174,4 @@ class _Maker:
             text = f"[Container]\nImage=x:{number}\nNetwork=z.network\nVolume={config}:/c\n"
         self._files[f"{base}/{name}.{kind}"] = text + INSTALL
         if self._dice.random() < 0.7:
-            self._files[f"{base}/{name}.{kind}.d/x.conf"] = f"[Unit]\nDescription=d{number}\n"
+            self._files[f"{base}/{name}.{kind}.d/x.conf"] = f"[Unit]\nConditionPathExists=/d{number}\n"

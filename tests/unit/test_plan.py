@@ -138,7 +138,7 @@ def test_a_changed_unit_stops_with_its_old_definition() -> None:
     last, observed = settled(rendered(files))
     planned = plan(rendered({**files, "services/a/n.network": "[Network]\nLabel=a=b\n"}), last, observed)
     kinds = [type(e).__name__ for e in planned.effects]
-    assert kinds == ["UnitJob", "UnitJob", "WriteFile", "ReloadManager", "UnitJob", "UnitJob"]
+    assert kinds == ["UnitJob", "UnitJob", "RemoveNetwork", "WriteFile", "ReloadManager", "UnitJob", "UnitJob"]
     assert jobs(planned) == [
         "stop a.service",
         "stop n-network.service",

@@ -97,6 +97,22 @@ def pull(image: str) -> str:
     return _last_words(done.stderr) or f"it did not end within {_PULL_TIMEOUT_S} s, or was killed"
 
 
+def remove_network(name: str) -> str:
+    """Have podman forget a network, and return why it does not, in words; nothing when it is gone or never was there.
+
+    Source:
+        podman-network-rm(1): 1 when there is no such network, 2 when a container or pod uses it.
+    """
+    try:
+        done = process.run((_PODMAN, "network", "rm", "--", name), _IMAGES_TIMEOUT_S)
+    except HostError as error:
+        return f"{error.message} ({error.hint})"
+    if done.status in {0, 1}:
+        return ""
+    words = _last_words(done.stderr) or f"exit status {done.status}"
+    return f"remove network {name}: {words}; see who uses it with `podman ps --all --filter network={name}`"
+
+
 def _last_words(stderr: str) -> str:
     """Return the line in which podman says what was wrong, or the last one there is."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]

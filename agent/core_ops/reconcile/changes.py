@@ -73,7 +73,7 @@ class Changes(Value, frozen=True):
         if not self._rewritten(node):
             return False
         before = self.old.nodes.get(node.unit)
-        return before is None or before.meaning != node.meaning or not self._stands(before)
+        return before is None or before.meaning != node.meaning or not self.stands(before)
 
     def relink(self, node: Node) -> bool:
         """Whether the links that start a unit become other ones."""
@@ -87,13 +87,17 @@ class Changes(Value, frozen=True):
         dropped = any(o.unit == node.unit or (_is_dropin(o) and node.reads(o.object)) for o in self.gone)
         return dropped or any(self.files[i.path].differs for i in node.definition)
 
-    def _stands(self, before: Node) -> bool:
+    def stands(self, before: Node) -> bool:
         """Whether the files of a unit are on the host as they were applied."""
         states = ((item, self.seen.get(item.path, FileState(item.path, "absent"))) for item in before.definition)
         return all(
             seen.kind == "file" and (seen.content == item.content or says_the_same_file(item, seen))
             for item, seen in states
         )
+
+    def stood(self, node: Node) -> bool:
+        """Whether the unit's own file is on the host, whatever it says."""
+        return self.files[node.item.path].seen.kind == "file"
 
     def reach(self, node: Node) -> bool:
         """Whether a config file that the unit uses changes."""

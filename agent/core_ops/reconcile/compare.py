@@ -13,6 +13,7 @@ from core_ops.reconcile.graph import Graph, Node
 from core_ops.reconcile.kinds import is_template
 from core_ops.reconcile.model import Desired, FileState, LastApplied, Observed, Owned, UnitState, Value
 from core_ops.reconcile.mountstops import remounted, with_mounts
+from core_ops.reconcile.outlasting import abandoned_networks, kept_volumes, outdated_networks
 from core_ops.reconcile.ownership import names
 
 UP = frozenset({"active", "reloading", "activating", "refreshing"})
@@ -37,8 +38,9 @@ class Subjects(Value, frozen=True):
 class UnitChange(Value, frozen=True):
     """One desired unit: what systemd says of it and which jobs it needs.
 
-    `stop` is carried out while the old definition is still on disk; `job` afterwards. `left` says why a unit that runs from
-    older inputs is not touched, `obstacle` what on the host forbids a mount, `note` what its author may want to know.
+    `stop` is carried out while the old definition is still on disk; `job` afterwards. `network` is what podman forgets between.
+    `left` says why a unit that runs from older inputs is not touched, `obstacle` what on the host forbids a mount, `note` what
+    its author may want to know.
     """
 
     node: Node
@@ -51,17 +53,18 @@ class UnitChange(Value, frozen=True):
     left: str = ""
     obstacle: str = ""
     note: str = ""
+    network: str = ""
 
     @property
     def acts(self) -> bool:
         """Whether anything is done to the unit."""
-        return self.stop or bool(self.job) or bool(self.enablement)
+        return self.stop or bool(self.job) or bool(self.enablement) or bool(self.network)
 
 
 class Comparison(Value, frozen=True):
     """Everything that differs on one host. `gone` is owned but no longer desired; `reload` says systemd must reread.
 
-    `undeclared` is what stands in exclusive roots without having been declared.
+    `undeclared` is what stands in exclusive roots without having been declared, `networks` what removed files leave at podman.
     """
 
     files: dict[str, FileChange]
@@ -71,6 +74,7 @@ class Comparison(Value, frozen=True):
     touched: frozenset[str]
     reload: bool
     undeclared: Undeclared = Undeclared()
+    networks: tuple[tuple[Owned, str], ...] = ()
 
 
 def subjects(desired: Desired, last: LastApplied) -> Subjects:
@@ -116,16 +120,20 @@ def compare(
     old = before_graph or graph
     as_before = {u for u, n in old.nodes.items() if started.get(u) == n.inputs}
     changes = Changes(files, gone, stray, old, seen)
-    redefined = frozenset(u for u, n in graph.nodes.items() if changes.redefine(n))
+    rewritten = frozenset(u for u, n in graph.nodes.items() if changes.redefine(n))
+    volumes = kept_volumes(graph, changes, states, started, as_before)
+    redefined = rewritten - volumes.keys()
     mild = {u for u, n in graph.nodes.items() if u in up & as_before and u not in redefined and changes.suit_reload(n)}
     reached = {u for u, n in graph.nodes.items() if u in redefined or changes.reach(n)}
     relinked = {u for u, n in graph.nodes.items() if changes.relink(n)}
-    touched = frozenset(reached | relinked)
+    touched = frozenset(reached | relinked | (rewritten & volumes.keys()))
     hard = graph.strong_dependents(reached - mild)
     mild -= hard
     touched = graph.strong_dependents(touched)
     calm = (touched - hard - mild) & as_before
     fresh = {u for u, n in graph.nodes.items() if u not in touched and started.get(u) == n.inputs} | mild | calm
+    networks = outdated_networks(graph, changes, fresh, as_before, owned.keys())
+    redefined |= networks.keys()
     redefined |= remounted(graph, before_graph or graph, up - fresh, frozenset(o.unit for o in gone) & up)
     stopping = with_mounts(graph, graph.strong_dependents(redefined), up)
     emptied = _emptied(graph, before_graph or graph, up, up & (fresh - stopping), _unknown(last, up))
@@ -141,13 +149,16 @@ def compare(
                 known=node.item.path in owned,
                 reload=unit in mild,
                 relinked=unit in relinked,
+                left=volumes.get(unit, ""),
+                network=networks.get(unit, ""),
                 calm=unit in calm,
             ),
         )
         for unit, node in graph.nodes.items()
     }
     reload = _must_reload(files, units, gone)
-    return Comparison(files, units, gone, _gone_units(gone, graph, states), touched, reload, stray)
+    abandoned = abandoned_networks(graph, old, gone)
+    return Comparison(files, units, gone, _gone_units(gone, graph, states), touched, reload, stray, abandoned)
 
 
 def _unknown(last: LastApplied, up: set[str]) -> set[str]:
@@ -182,6 +193,8 @@ class _Context(Value, frozen=True):
     known: bool
     reload: bool
     relinked: bool
+    left: str
+    network: str
     calm: bool  # older inputs are accounted for: somebody it depends on takes them in by a reload
 
 
@@ -195,6 +208,8 @@ def _unit(node: Node, state: UnitState, started: str | None, context: _Context) 
     if up and not node.wanted and state.type == "oneshot" and state.active == "activating":
         left = "it is running a job that a timer or a person started; it ends with what it began with"
         return UnitChange(node, state, stop=False, job="", reset=False, enablement=enablement, stale=stale, left=left)
+    if context.left and not stopping:
+        return UnitChange(node, state, stop=False, job="", reset=False, enablement="", stale=stale, left=context.left)
     if node.object.resource_type == "slice":  # it takes changes at a reload, and its stop would be that of its units
         return UnitChange(node, state, stop=False, job="", reset=False, enablement=enablement, stale=stale)
     job: Literal["", "start", "restart", "reload"] = ""
@@ -213,6 +228,7 @@ def _unit(node: Node, state: UnitState, started: str | None, context: _Context) 
         reset=bool(job) and state.active in {"failed", "activating"},  # a spent start limit refuses the job
         enablement=enablement,
         stale=stale,
+        network=context.network,
     )
 
 

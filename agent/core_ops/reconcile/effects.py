@@ -15,6 +15,7 @@ from core_ops.reconcile.model import (
     Owned,
     ReloadManager,
     RemoveFile,
+    RemoveNetwork,
     SetEnablement,
     UnitJob,
     UnitState,
@@ -28,6 +29,7 @@ def effects(comparison: Comparison, graph: Graph, before: Graph | None) -> tuple
     """Return the effects that lead from what was compared to what is desired, first to last."""
     return (
         *_stops(comparison, graph, before),
+        *_networks(comparison),
         *_disables(comparison),
         *_file_changes(comparison),
         *_enables(comparison, graph),
@@ -51,6 +53,15 @@ def _stops(comparison: Comparison, graph: Graph, before: Graph | None) -> Iterat
 
     for unit in sorted(stopping, key=place):
         yield UnitJob("stop", unit, stopping[unit])
+
+
+def _networks(comparison: Comparison) -> Iterator[RemoveNetwork]:
+    """Yield the networks that are made anew, and those that are needed no more."""
+    for unit, change in sorted(comparison.units.items()):
+        if change.network:
+            yield RemoveNetwork(change.node.object, unit, change.network)
+    for owned, name in sorted(comparison.networks):
+        yield RemoveNetwork(owned.object, owned.unit, name)
 
 
 def _ended(comparison: Comparison) -> Iterator[tuple[Owned, UnitState]]:
@@ -137,8 +148,8 @@ def put_back(batch: tuple[Effect, ...], planned: tuple[Effect, ...]) -> tuple[Ef
 
 
 def stops(batch: tuple[Effect, ...]) -> bool:
-    """Whether these effects stop units, all of them, since a batch has one verb."""
-    return isinstance(batch[0], UnitJob) and batch[0].verb == "stop"
+    """Whether these effects stop units or take away what only they used, all of them, since a batch has one verb."""
+    return isinstance(batch[0], RemoveNetwork) or (isinstance(batch[0], UnitJob) and batch[0].verb == "stop")
 
 
 def started(planned: tuple[Effect, ...]) -> frozenset[str]:

@@ -12,6 +12,7 @@ from core_ops.reconcile.model import (
     Plan,
     ReloadManager,
     RemoveFile,
+    RemoveNetwork,
     RemoveUndeclared,
     Result,
     SetEnablement,
@@ -182,6 +183,8 @@ def effect_words(effect: Effect) -> tuple[str, str]:
             return ("create" if effect.expected.kind == "absent" else "replace"), effect.path
         case RemoveFile() | RemoveUndeclared():
             return "remove", effect.path
+        case RemoveNetwork():
+            return "remove network", effect.network
         case ReloadManager():
             return "daemon-reload", ""
         case SetEnablement():
@@ -275,7 +278,7 @@ def _changed(event: Changed) -> tuple[int, str, dict[str, str]]:
     action, target = effect_words(event.effect)
     fields = {"REVISION": event.revision, "ACTION": action}
     match event.effect:
-        case UnitJob() | SetEnablement():
+        case UnitJob() | SetEnablement() | RemoveNetwork():
             fields |= {"OBJECT": event.effect.object.display_id, "UNIT": event.effect.unit}
         case WriteFile() | RemoveFile() | RemoveUndeclared():
             fields |= {"OBJECT": event.effect.object.display_id, "PATH": event.effect.path}

@@ -392,7 +392,15 @@ class SetEnablement(Value, frozen=True, tag="enablement"):
     object: Obj
 
 
-Effect = WriteFile | RemoveFile | RemoveUndeclared | ReloadManager | UnitJob | SetEnablement
+class RemoveNetwork(Value, frozen=True, tag="network"):
+    """Have podman forget a network that nothing uses any more; `unit` is the one that made it."""
+
+    object: Obj
+    unit: str
+    network: str
+
+
+Effect = WriteFile | RemoveFile | RemoveUndeclared | ReloadManager | UnitJob | SetEnablement | RemoveNetwork
 
 
 PullPolicy = Literal["missing", "always", "newer", "never"]

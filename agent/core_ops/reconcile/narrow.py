@@ -17,6 +17,7 @@ from core_ops.reconcile.model import (
     Plan,
     ReloadManager,
     RemoveFile,
+    RemoveNetwork,
     SetEnablement,
     Started,
     UnitJob,
@@ -74,7 +75,7 @@ def files_only(plan: Plan) -> Plan:
 
 
 def _held(effect: Effect, units: AbstractSet[str], running: AbstractSet[str]) -> bool:
-    if isinstance(effect, UnitJob | SetEnablement):
+    if isinstance(effect, UnitJob | SetEnablement | RemoveNetwork):
         return effect.unit in units
     return isinstance(effect, RemoveFile) and effect.path in running
 

@@ -106,8 +106,8 @@ def _written(change: FileChange, unit: UnitChange | None, graph: Graph) -> Entry
     diff = file_diff(change)
     return Entry(
         change.item.object,
-        action,
-        (_file_cause(change),),
+        "replace" if unit and unit.network else action,
+        (_file_cause(change), *_replaced(unit)),
         _requires(unit.node, graph) if unit else (),
         diff=diff.unified,
         diff_summary=diff.summary,
@@ -170,7 +170,10 @@ def _keys(before: Item, item: Item) -> str:
 
 
 def _acted(unit: UnitChange, found: Comparison, graph: Graph) -> Entry:
-    causes = (*_input_causes(unit.node, found, graph), *_gone_causes(unit.node, found))
+    if unit.left and unit.node.object.resource_type == "volume":
+        why = Cause("replacement_required", "it was made from an older definition")
+        return Entry(unit.node.object, "skipped", (why,), _requires(unit.node, graph), notes=(unit.left,))
+    causes: tuple[Cause, ...] = (*_input_causes(unit.node, found, graph), *_gone_causes(unit.node, found))
     causes = (*causes, *exclusive.causes(unit.node, found.undeclared))
     if not causes and unit.stale:
         causes = (_stale_cause(unit),)
@@ -181,9 +184,16 @@ def _acted(unit: UnitChange, found: Comparison, graph: Graph) -> Entry:
         return Entry(unit.node.object, "skipped", causes, _requires(unit.node, graph), notes=(unit.left,))
     if unit.job not in {"restart", "reload"}:
         causes = (*causes, *_down_causes(unit))
-    action: Action = "restart" if unit.job in {"restart", "reload"} else "recover"
+    causes = (*causes, *_replaced(unit))
+    action: Action = "replace" if unit.network else "restart" if unit.job in {"restart", "reload"} else "recover"
     requires, notes, needs = _requires(unit.node, graph), _notes(unit, graph), _needs(unit.node, graph)
     return Entry(unit.node.object, action, causes, requires, steps=_steps(unit), notes=notes, needs=needs)
+
+
+def _replaced(unit: UnitChange | None) -> Iterator[Cause]:
+    if unit is not None and unit.network:
+        summary = f"podman keeps the network {unit.network} as it was made, so it is removed and made anew"
+        yield Cause("replacement_required", summary)
 
 
 def _input_causes(node: Node, found: Comparison, graph: Graph) -> Iterator[Cause]:
@@ -226,14 +236,15 @@ def _steps(unit: UnitChange) -> tuple[str, ...]:
     What was stopped is restarted, not started: a socket may have started it again from its old definition meanwhile.
     """
     enablement = "enable" if unit.enablement == "reenable" else unit.enablement
-    verbs = ("stop" if unit.stop else "", enablement, unit.job)
-    return tuple(f"{verb} {unit.node.unit}" for verb in verbs if verb)
+    stop = (f"stop {unit.node.unit}",) if unit.stop else ()
+    network = (f"remove network {unit.network}",) if unit.network else ()
+    return (*stop, *network, *(f"{verb} {unit.node.unit}" for verb in (enablement, unit.job) if verb))
 
 
 def _notes(unit: UnitChange | None, graph: Graph) -> tuple[str, ...]:
     if unit is None:
         return ()
-    own = (unit.note,) if unit.note else ()
+    own = tuple(note for note in (unit.note, unit.left) if note)
     if unit.node.wanted or unit.node.template:
         return own
     name = unit.node.unit
@@ -259,7 +270,8 @@ def _removals(found: Comparison) -> Iterator[Entry]:
         state = next((s for o, s in found.gone_units if o == owned), UnitState(owned.unit))
         stops = state.active in UP and owned.object.resource_type != "slice"
         verbs = ("stop" if stops else "", "disable" if state.enabled in ENABLED else "")
-        steps = tuple(f"{verb} {owned.unit}" for verb in verbs if verb)
+        networks = (f"remove network {name}" for gone, name in found.networks if gone == owned)
+        steps = (*(f"{verb} {owned.unit}" for verb in verbs if verb), *networks)
         yield Entry(
             owned.object, "delete", (cause,), diff_summary=f"removes {owned.path}", diff_kind="deletion", steps=steps
         )

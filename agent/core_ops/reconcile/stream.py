@@ -21,6 +21,7 @@ from core_ops.reconcile.model import (
     Plan,
     ReloadManager,
     RemoveFile,
+    RemoveNetwork,
     RemoveUndeclared,
     Result,
     SetEnablement,
@@ -177,7 +178,7 @@ def _kinds(effect: Effect) -> Iterator[tuple[Obj, EventKind]]:
     match effect:
         case WriteFile():
             yield effect.object, "write"
-        case RemoveFile() | RemoveUndeclared():
+        case RemoveFile() | RemoveUndeclared() | RemoveNetwork():
             yield effect.object, "remove"
         case SetEnablement():
             yield effect.object, "enable" if effect.verb == "reenable" else "disable"

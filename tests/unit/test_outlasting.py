@@ -1,0 +1,170 @@
+"""Networks are made anew when they are to be another, with their users stopped; volumes keep their data and say so."""
+
+import msgspec
+import pytest
+
+from core_ops.reconcile.compare import subjects
+from core_ops.reconcile.model import Desired, Plan
+from core_ops.reconcile.plan import plan
+from scenes import Scene, of
+from trees import rendered
+from unit.test_plan import entry, jobs
+
+INSTALL = "[Install]\nWantedBy=multi-user.target\n"
+NETWORK, VOLUME = "services/s/net.network", "services/s/data.volume"
+FILES = {
+    NETWORK: "[Network]\n",
+    VOLUME: "[Volume]\n",
+    "services/s/web.container": f"[Container]\nImage=x:1\nNetwork=net.network\n{INSTALL}",
+    "services/s/db.container": f"[Container]\nImage=x:1\nVolume=data.volume:/d\n{INSTALL}",
+}
+MADE_ANEW = ["stop web.service", "stop net-network.service", "remove network systemd-net", "daemon-reload"]
+BROUGHT_BACK = ["restart net-network.service", "restart web.service"]
+
+
+def settled(files: dict[str, str]) -> Scene:
+    """A host that has what the files say."""
+    scene = Scene()
+    assert scene.converge(of("1", files)).outcome == "converged"
+    scene.host.log.clear()
+    return scene
+
+
+def planned(scene: Scene, desired: Desired) -> Plan:
+    """What the next run would do."""
+    last = scene.store.load().last
+    return plan(desired, last, scene.host.observe(subjects(desired, last)))
+
+
+def test_a_network_that_is_to_be_another_is_made_anew_with_its_users_stopped() -> None:
+    """Podman would keep the old one. It is removed while its old definition is on disk; nothing else is disturbed."""
+    scene = settled(FILES)
+    changed = of("2", {**FILES, NETWORK: "[Network]\nSubnet=10.9.0.0/24\n"})
+    found = entry(planned(scene, changed), "network/net")
+    assert found.action == "replace"
+    assert [c.kind for c in found.causes] == ["desired_change", "replacement_required"]
+    assert found.steps == (*("stop net-network.service", "remove network systemd-net", "restart net-network.service"),)
+    assert scene.converge(changed).outcome == "converged"
+    assert scene.host.log == [*MADE_ANEW, *BROUGHT_BACK]
+    assert planned(scene, changed).in_sync
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "removed"),
+    [
+        ("", "[Service]\nCPUWeight=7\n", None),
+        ("", "[Unit]\nDescription=d\n", None),
+        ("NetworkName=one\n", "NetworkName=two\n", "one"),
+        ("NetworkName=one\n", 'NetworkName="one"\nInternal=true\n', "one"),
+        ("", "NetworkName=two\n", "systemd-net"),
+        ("NetworkName=%H\n", "NetworkName=%H\nInternal=true\n", None),  # only the host can tell
+    ],
+)
+def test_what_is_removed_is_the_old_network_and_only_for_another_one(
+    before: str, after: str, removed: str | None
+) -> None:
+    """A setting of its unit is no setting of the network."""
+    scene = settled({**FILES, NETWORK: f"[Network]\n{before}"})
+    scene.converge(of("2", {**FILES, NETWORK: f"[Network]\n{after}"}))
+    assert [line for line in scene.host.log if "network " in line] == ([f"remove network {removed}"] if removed else [])
+
+
+def test_a_network_that_was_never_ours_is_taken_as_it_is() -> None:
+    """On a first apply podman may have one of that name; nobody knows who uses it."""
+    scene = Scene()
+    scene.host.networks["systemd-net"] = b"somebody else's"
+    scene.converge(of("1", FILES))
+    assert scene.host.networks == {"systemd-net": b"somebody else's"}
+
+
+def test_a_network_of_which_nobody_knows_what_it_was_made_from_is_made_anew() -> None:
+    """After a cut, and after a hand in its file."""
+    desired = rendered(FILES)
+    scene = settled(FILES)
+    record = scene.store.load()
+    started = tuple(s for s in record.last.started if "net" not in s.unit)
+    scene.store.save(msgspec.structs.replace(record, last=msgspec.structs.replace(record.last, started=started)))
+    scene.converge(desired)
+    assert "remove network systemd-net" in scene.host.log
+
+    scene = settled(FILES)
+    scene.host.edit("/etc/containers/systemd/net.network", b"[Network]\nInternal=true\n")
+    scene.converge(of("1", FILES))
+    assert "remove network systemd-net" in scene.host.log
+
+
+def test_a_network_that_somebody_else_uses_stays_and_so_does_everything() -> None:
+    """The failure is the network's, no file is written, what was stopped is back, and the next run finishes."""
+    scene = settled(FILES)
+    scene.host.attached.add("systemd-net")
+    changed = of("2", {**FILES, NETWORK: "[Network]\nSubnet=10.9.0.0/24\n"})
+    files = dict(scene.host.files)
+    result = scene.converge(changed)
+    assert [(f.unit, f.detail) for f in result.failures] == [("net-network.service", "network is being used")]
+    assert scene.host.files == files
+    assert {"net-network.service", "web.service"} <= set(scene.host.running)
+    scene.host.attached.clear()
+    assert scene.converge(changed).outcome == "converged"
+    assert scene.host.networks.keys() == {"systemd-net"}
+    assert planned(scene, changed).in_sync
+
+
+def test_a_network_that_leaves_the_repository_leaves_podman() -> None:
+    """Unless another file makes one of that name."""
+    scene = settled(FILES)
+    without = {**FILES, "services/s/web.container": f"[Container]\nImage=x:1\n{INSTALL}"}
+    del without[NETWORK]
+    assert entry(planned(scene, of("2", without)), "network/net").steps == (
+        *("stop net-network.service", "remove network systemd-net"),
+    )
+    scene.converge(of("2", without))
+    assert scene.host.networks == {}
+
+    other = {"services/s/other.network": "[Network]\nNetworkName=systemd-net\n"}
+    scene = settled({**FILES, **other})
+    scene.converge(of("2", {**without, **other}))
+    assert "remove network systemd-net" not in scene.host.log
+
+
+def test_a_volume_is_left_as_it_was_made_until_somebody_decides() -> None:
+    """Its file is written, neither it nor its users are touched, and every plan says what to do."""
+    scene = settled(FILES)
+    changed = of("2", {**FILES, VOLUME: "[Volume]\nDevice=/dev/sdz\nType=ext4\n"})
+    found = entry(planned(scene, changed), "volume/data")
+    assert (found.action, found.steps) == ("update", ())
+    assert found.causes[0].summary == "changed in the repository: Device=, Type="
+    assert "`podman volume rm systemd-data`" in found.notes[0]
+    running = dict(scene.host.running)
+    assert scene.converge(changed).outcome == "converged"
+    assert scene.host.log == ["daemon-reload"]
+    assert scene.host.running == running
+
+    for revision in ("2", "3"):  # also once another revision came
+        again = planned(scene, msgspec.structs.replace(changed, source=of(revision, FILES).source))
+        found = entry(again, "volume/data")
+        assert again.in_sync
+        assert (found.action, found.causes[0].kind) == ("skipped", "replacement_required")
+        assert "systemctl stop data-volume.service" in found.notes[0]
+
+    scene.host.running.pop("data-volume.service")
+    scene.host.running.pop("db.service")
+    assert scene.converge(changed).outcome == "converged"
+    assert entry(planned(scene, changed), "volume/data").action == "no_op"
+
+
+def test_a_volume_with_another_name_is_another_volume() -> None:
+    """Its users move to it, and the old one keeps its data."""
+    scene = settled(FILES)
+    changed = of("2", {**FILES, VOLUME: "[Volume]\nVolumeName=two\n"})
+    assert jobs(planned(scene, changed)) == [
+        *("stop db.service", "stop data-volume.service", "restart data-volume.service", "restart db.service"),
+    ]
+
+
+def test_a_volume_that_goes_back_to_what_it_was_made_from_is_in_order() -> None:
+    """What was left undone is not remembered for ever."""
+    scene = settled(FILES)
+    scene.converge(of("2", {**FILES, VOLUME: "[Volume]\nDevice=/dev/sdz\n"}))
+    scene.converge(of("3", FILES))
+    assert entry(planned(scene, of("3", FILES)), "volume/data").action == "no_op"
+    assert [line for line in scene.host.log if line != "daemon-reload"] == []
