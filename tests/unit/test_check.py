@@ -14,10 +14,10 @@ from core_ops.host.directory import read_tree
 from core_ops.reconcile.check import Checked, check
 from core_ops.reconcile.checkview import check_lines, check_view
 from core_ops.reconcile.lints import LINTS
-from core_ops.reconcile.model import TreeFile
+from core_ops.reconcile.model import Desired, TreeFile
 from core_ops.reconcile.rules import REFUSALS, rules
 from core_ops.reconcile.sarif import sarif
-from trees import spoken, tree
+from trees import outcome, spoken, tree
 
 ROOT = Path(__file__).parents[2]
 REFUSED = sorted((ROOT / "fixtures" / "refused").iterdir())
@@ -305,3 +305,65 @@ def test_a_sarif_log_has_what_the_standard_requires() -> None:
         assert re.fullmatch(r"([A-Za-z0-9._~/-]|%[0-9A-F]{2})+", physical["artifactLocation"]["uri"])
         assert physical.get("region", {"startLine": 1})["startLine"] >= 1
     assert "hosts/h1/web/config/a%23b%25c%3Fd" in sarif(check(files), "1").decode()
+
+
+# --- floods -----------------------------------------------------------------------------------------------------------
+
+MIB = 1024 * 1024
+CONTAINER = "[Container]\nImage=quay.io/x/web:1\n"
+# By what a mebibyte is full of: the file, its text up to there, one line of it.
+FLOODS = {
+    "unknown-fields": ("srv-d.mount", "[Mount]\nWhat=h:/d\nWhere=/srv/d\nType=nfs\n[X-CoreOps]\n", "A=\n", "error"),
+    "dangling": ("web.container", f"{INSTALL}{CONTAINER}", "Network={number}.network\n", "error"),
+    "no-target": ("web.container", f"{CONTAINER}{INSTALL}", "WantedBy=x\n", "warning"),
+    "prose": ("web.service", "[Service]\n", "x\n", "error"),
+    "sections": ("web.container", f"{INSTALL}{CONTAINER}", "[S{number}]\nA=1\n", "warning"),
+    "misplaced": ("web.container", f"{INSTALL}{CONTAINER}", "RequiresMountsFor=/x\n", "warning"),
+}
+
+
+@pytest.mark.parametrize("flood", sorted(FLOODS))
+def test_a_file_of_faults_does_not_bury_the_rest(flood: str) -> None:
+    """Twenty are listed, one says how many more there are and for which hosts, and the other file is still there."""
+    name, start, line, level = FLOODS[flood]
+    count = (MIB - len(start)) // len(line.format(number="000000"))
+    content = start + "".join(line.format(number=number) for number in range(count))
+    files = tree({f"services/web/{name}": content, "services/web/z.service": "[Service]\nExecStart\n"}, "web")
+    if level == "warning":
+        files = tuple(f for f in files if not f.path.endswith("z.service"))
+    checked = check(files)
+    said = [f for f in checked.findings if f.path.endswith(name) and f.level == level]
+    assert len(said) == 21
+    assert said[-1].message == f"has {count - 20} more findings than are listed, from this one on"
+    assert said[-1].hosts == ("h1",)
+    assert len([f for f in checked.findings if f.level == level]) == 21 + (level == "error")
+    refused = outcome(files)
+    assert isinstance(refused, Desired) == (level == "warning")
+    assert isinstance(refused, Desired) or len(refused) == 22
+    assert checked.hosts[0].errors == (22 if level == "error" else 0)
+
+
+@pytest.mark.parametrize("flood", ["prose", "unknown-fields"])
+def test_whoever_finds_it_stops_at_the_same_number(flood: str) -> None:
+    """One more than twenty is said in full; of two more, the reader of lines and everybody else say the same."""
+    name, start, line, _ = FLOODS[flood]
+    for count, last in ((21, ""), (22, "has 2 more findings than are listed, from this one on")):
+        refused = outcome(tree({f"services/web/{name}": start + line * count}, "web"))
+        assert not isinstance(refused, Desired)
+        first = start.count("\n") + 1
+        assert [f.line for f in refused] == list(range(first, first + 21))
+        assert (refused[-1].message == last) == bool(last)
+
+
+def test_a_host_keeps_a_finding_of_those_that_are_not_listed() -> None:
+    """A host whose faults all come after the twenty of another is refused with a reason."""
+    many = "".join(f"A{number}=1\n" for number in range(30))
+    files = {
+        "hosts/h1/host.yaml": "host: h1\nservices: [web, net]\n",
+        "hosts/h2/host.yaml": "host: h2\nservices: [web]\n",
+        "services/net/n.network": "[Network]\n",
+        "services/web/web.container": f"{CONTAINER}[X-CoreOps]\n{many}[Container]\nNetwork=n.network\n{INSTALL}",
+    }
+    checked = check(tuple(TreeFile(path, text.encode()) for path, text in files.items()))
+    assert [(f.line, f.hosts) for f in checked.findings if f.level == "error"][-1] == (24, ("h1", "h2"))
+    assert [h.errors for h in checked.hosts] == [21, 21]

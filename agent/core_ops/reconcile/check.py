@@ -4,10 +4,13 @@ A refusal of a service or host stops the hosts that select it. What concerns no 
 is still said, as a warning: it would stop the next host that selects it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
+import msgspec
+
 from core_ops.errors import CoreOpsError
+from core_ops.reconcile.flood import MORE_HINT, listed, more
 from core_ops.reconcile.layout import Layout, ServiceTree, read_layout
 from core_ops.reconcile.lints import lint
 from core_ops.reconcile.model import Desired, Directories, Finding, Source, TreeFile, Value
@@ -153,12 +156,16 @@ class _Gathered:
         self._said.setdefault(said, []).extend(hosts)
 
     def sorted(self) -> tuple[Said, ...]:
-        """Return everything by place, each thing once."""
-        merged = (
-            Said(s.path, s.line, s.code, s.message, s.level, s.hint, tuple(dict.fromkeys(hosts)))
-            for s, hosts in self._said.items()
-        )
-        return tuple(sorted(merged))
+        """Return everything by place, each thing once, and of each file as many errors and doubts as somebody would read."""
+        found = listed(sorted(self._said), lambda said: (said.path, said.level))
+        return tuple(sorted(self._merged(said, rest) for said, rest in found))
+
+    def _merged(self, said: Said, rest: Sequence[Said]) -> Said:
+        """Return one thing with its hosts; for several in one line, with the hosts of all of them."""
+        hosts = tuple(dict.fromkeys(host for each in (rest or (said,)) for host in self._said[each]))
+        if rest:
+            return msgspec.structs.replace(said, message=more(len(rest)), hint=MORE_HINT, hosts=hosts)
+        return msgspec.structs.replace(said, hosts=hosts)
 
 
 def _in_service(service: ServiceTree) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from core_ops.reconcile.claims import Claims
 from core_ops.reconcile.configs import config_items
 from core_ops.reconcile.definition import defined
 from core_ops.reconcile.dropins import DropIns
+from core_ops.reconcile.flood import capped
 from core_ops.reconcile.graph import Graph, build
 from core_ops.reconcile.kinds import KINDS, UnitName, unit_name
 from core_ops.reconcile.layout import HostTree, Layout, ServiceTree, UnitSource
@@ -34,7 +35,7 @@ class Rendered(Value, frozen=True):
 def render(layout: Layout, host: str, source: Source, directories: Directories) -> Desired | tuple[Finding, ...]:
     """Return what `host` should have, or every refusal that concerns it, sorted by place."""
     found = resolve(layout, host, source, directories)
-    return found.desired if isinstance(found, Rendered) else found
+    return found.desired if isinstance(found, Rendered) else capped(found)
 
 
 def resolve(layout: Layout, host: str, source: Source, directories: Directories) -> Rendered | tuple[Finding, ...]:
