@@ -15,7 +15,19 @@ ROOT = Path(__file__).parents[2]
 CASES = sorted(p for p in (ROOT / "fixtures" / "refused").iterdir() if p.is_dir())
 RECONCILE = ROOT / "agent" / "core_ops" / "reconcile"
 REFUSING = (
-    *("layout", "kinds", "render", "dropins", "configs", "claims", "references", "unitfile", "unitbytes", "taken"),
+    *(
+        "layout",
+        "kinds",
+        "render",
+        "dropins",
+        "configs",
+        "claims",
+        "references",
+        "unitfile",
+        "unitbytes",
+        "taken",
+        "cycles",
+    ),
     *("manifest", "nodes", "yamlnodes", "tomlnodes", "filerules"),
 )
 HOST = TreeFile("hosts/h1/host.yaml", b"host: h1\nservices: [web]\n")

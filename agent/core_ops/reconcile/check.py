@@ -15,7 +15,7 @@ from core_ops.reconcile.layout import Layout, ServiceTree, read_layout
 from core_ops.reconcile.lints import lint
 from core_ops.reconcile.model import Desired, Directories, Finding, Source, TreeFile, Value
 from core_ops.reconcile.preflight import DOUBT_CODES, UNDONE, Examination, judge
-from core_ops.reconcile.render import Rendered, resolve, unit_text
+from core_ops.reconcile.render import resolve, unit_text
 from core_ops.reconcile.subject import Level
 from core_ops.reconcile.unitfile import parse
 
@@ -81,7 +81,7 @@ def states(files: Iterable[TreeFile], only: tuple[str, ...] = ()) -> Iterator[De
     layout = read_layout(files)
     for host in sorted(only or _hosts(layout)):
         found = resolve(layout, host, _SOURCE, Directories())
-        if isinstance(found, Rendered):
+        if not found.refusals:
             yield found.desired
 
 
@@ -116,9 +116,9 @@ class _Gathered:
     def look(self, layout: Layout, host: str) -> int:
         """Take in what concerns one host; return how many objects it would get."""
         found = resolve(layout, host, _SOURCE, Directories())
-        if not isinstance(found, Rendered):
-            for finding in found:
-                self._add(finding, "error", host)
+        for finding in found.refusals:
+            self._add(finding, "error", host)
+        if found.refusals:
             return 0
         for row, remark in lint(found, _images(layout, host)):
             said = Said(remark.path, remark.line, row.code, remark.message, remark.level or row.level, remark.hint)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from core_ops.reconcile.claims import Claims
 from core_ops.reconcile.configs import config_items
+from core_ops.reconcile.cycles import cycles
 from core_ops.reconcile.definition import defined
 from core_ops.reconcile.dropins import DropIns
 from core_ops.reconcile.flood import capped
@@ -26,41 +27,35 @@ RULES = 3  # raise it when the same tree renders to something else
 
 
 class Rendered(Value, frozen=True):
-    """What a host should have, together with how its units depend on each other."""
+    """What a host should have, together with how its units depend on each other.
+
+    With `refusals` (each once, sorted by place) it is what is left of the host without the files that can't be used: good for
+    being looked at, and nothing that a host may become.
+    """
 
     desired: Desired
     graph: Graph
+    refusals: tuple[Finding, ...] = ()
 
 
 def render(layout: Layout, host: str, source: Source, directories: Directories) -> Desired | tuple[Finding, ...]:
-    """Return what `host` should have, or every refusal that concerns it, sorted by place."""
+    """Return what `host` should have, or the refusals that concern it, sorted by place, of each file as many as are read."""
     found = resolve(layout, host, source, directories)
-    return found.desired if isinstance(found, Rendered) else capped(found)
+    return capped(found.refusals) if found.refusals else found.desired
 
 
-def resolve(layout: Layout, host: str, source: Source, directories: Directories) -> Rendered | tuple[Finding, ...]:
-    """Return what `host` should have with its graph, or every refusal that concerns it, sorted by place."""
+def resolve(layout: Layout, host: str, source: Source, directories: Directories) -> Rendered:
+    """Return what `host` should have with its graph, and every refusal that concerns it."""
     tree = next((h for h in layout.hosts if h.name == host), None)
     if tree is None:
-        return _unknown_host(layout, host)
+        return Rendered(Desired(source, host, directories, RULES, ()), Graph({}, ()), _unknown_host(layout, host))
     renderer = _Renderer(layout, tree, directories)
     items = renderer.items()
     exclusive = renderer.exclusive()
-    if renderer.claims.findings:
-        return tuple(sorted(renderer.claims.findings))
     ordered = tuple(sorted(items, key=lambda item: item.object))
     desired = Desired(source, host, directories, RULES, ordered, exclusive)
     graph = build(desired)
-    return _cycle(graph) or Rendered(desired, graph)
-
-
-def _cycle(graph: Graph) -> tuple[Finding, ...]:
-    if not graph.cycle:
-        return ()
-    names = " -> ".join((*graph.cycle, graph.cycle[0]))
-    hint = "remove one of the After=, Before=, Network= or Volume= lines between them"
-    place = graph.nodes[graph.cycle[0]].item.sources[0]
-    return (Finding(place, 0, "DependencyCycle", f"waits for itself: {names}", hint),)
+    return Rendered(desired, graph, tuple(sorted({*renderer.claims.findings, *cycles(graph)})))
 
 
 def _unknown_host(layout: Layout, host: str) -> tuple[Finding, ...]:
