@@ -113,6 +113,7 @@ def test_each_place_is_said_once_with_its_hosts() -> None:
         ("services/idle/idle.service.d/a.conf", "warning", ()),
         ("services/idle/notes.txt", "warning", ()),
         ("services/stray.service", "error", ("h1", "h2")),
+        ("services/web/web.container", "warning", ("h1",)),
     ]
     assert [(h.host, h.objects, h.errors) for h in checked.hosts] == [("h1", 0, 2), ("h2", 0, 2), ("h3", 0, 1)]
 
@@ -229,10 +230,10 @@ def test_a_config_file_that_no_unit_names_is_said() -> None:
 
 
 def test_the_lints_of_the_document_are_those_of_the_table() -> None:
-    """Both ways, with levels and paragraphs."""
+    """Both ways, with levels, what they need, and paragraphs."""
     text = (CONTRACTS / "lints.md").read_text()
-    rows: list[tuple[str, str]] = re.findall(r"^\| `(\w+)` \| (\w+) \|", text, re.MULTILINE)
-    assert rows == [(row.code, row.level) for row in LINTS]
+    rows: list[tuple[str, ...]] = re.findall(r"^\| `(\w+)` \| (\w+) \| (\w+) \|", text, re.MULTILINE)
+    assert rows == [(row.code, row.level, row.needs) for row in LINTS]
     sections = {s.partition("\n")[0]: " ".join(s.partition("\n")[2].split()) for s in text.split("\n## ")[1:]}
     assert set(sections) == {row.code for row in LINTS}
     assert all(sections[row.code].startswith(row.paragraph) for row in LINTS)
@@ -243,6 +244,79 @@ def test_every_refusal_has_a_rule_and_every_rule_a_refusal() -> None:
     listed = re.findall(r"^\| `([A-Za-z-]+)` \|", (CONTRACTS / "layout.md").read_text(), re.MULTILINE)
     assert sorted(REFUSALS) == sorted([*listed, "bad-tree", "limit-exceeded"])
     assert not {row.code for row in LINTS} & set(REFUSALS)
+
+
+# --- lints beside refusals --------------------------------------------------------------------------------------------
+
+# Something for every lint. What needs the whole host is on the units b and c, the rest on a.
+DOUBTFUL = {
+    "services/web/a.container": "[Unit]\n[Container]\nImage=x\nAutoUpdate=registry\nWantsMountsFor=/a\n[Other]\nA=1\n"
+    f"[Service]\nType=oneshot\nRestart=always\n{INSTALL}",
+    "services/web/b.container": f"[Container]\nImage=x:1\n[Service]\nRestart=always\n{INSTALL}",
+    "services/web/c.service": "[Service]\nExecStart=/bin/true\n",
+    "services/web/d.service": "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multiuser.target\n",
+    "services/web/config/x": "",
+}
+OF_FILES = {"MisplacedRequiresMountsFor", "UnknownSection"}
+OF_UNITS = {"AutoUpdate", "ImageWithoutDigest", "NoHealth", "RefusedBySystemd"}
+OF_HOSTS = {"NothingStarts", "UnknownInstallTarget", "UnusedConfig"}
+
+
+def doubts(more: Mapping[str, str], *services: str) -> set[str]:
+    """The codes of what is doubted of a tree that has something for every lint."""
+    checked = check(tree({**DOUBTFUL, **more}, *services))
+    assert checked.refused == bool(more)
+    return {f.code for f in checked.findings if f.level == "warning"}
+
+
+def test_every_lint_has_something_to_say_of_a_host_that_is_not_refused() -> None:
+    """Otherwise its silence below would mean nothing."""
+    assert doubts({}) == OF_FILES | OF_UNITS | OF_HOSTS == {row.code for row in LINTS}
+    assert {row.code for row in LINTS if row.needs == "host"} == OF_HOSTS
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"services/web/e.service": "oops\n"},
+        {"services/web/e.container": f"[Container]\nImage=x:1\nNetwork=no.network\n{INSTALL}"},
+        {"services/web/e.service": "[Unit]\nAfter=f.service\n[Service]\nExecStart=/bin/e\n[X-CoreOps]\nA=1\n"},
+        {"services/web/e.service": "oops\n", "services/web/e.service.d/a.conf": "oops\n"},
+        {"services/web/c.service.d/a.conf": "oops\n"},
+        {"services/web/a.container.d/a.conf": "[Container]\nNetwork=no.network\n"},
+        {"services/web/config/conf.d/a": "", "services/web/service.yaml": "config-root: ../etc\n"},
+        {"services/web/service.yaml": "oops: 1\n"},
+    ],
+)
+def test_what_is_true_of_a_unit_is_said_beside_refusals(more: Mapping[str, str]) -> None:
+    """An author sees both at once; only what depends on the rest of the host waits for it."""
+    assert doubts(more) == OF_FILES | OF_UNITS
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"services/web/container.d/a.conf": "oops\n"},
+        {"services/web/a.container.d/a.conf": "oops\n", "hosts/h1/overrides/b.container.d/a": ""},
+        {"services/web/aa.container.d/a.conf": "[Container]\nImage=x:1\n"},  # of which unit, nobody knows
+    ],
+)
+def test_a_unit_is_not_doubted_for_a_drop_in_that_is_refused(more: Mapping[str, str]) -> None:
+    """It may say just what is missing."""
+    assert doubts(more) == OF_FILES
+
+
+def test_no_unit_is_doubted_while_a_service_is_missing() -> None:
+    """Its drop-ins might be for any of them."""
+    checked = check(tree(DOUBTFUL, "web", "gone"))
+    assert places(checked, "error") == ["hosts/h1/host.yaml:2: MissingService"]
+    assert {f.code for f in checked.findings if f.level == "warning"} == OF_FILES
+
+
+def test_only_the_unit_of_a_refused_drop_in_is_left_alone() -> None:
+    """The others are as whole as ever."""
+    more = {"services/web/a.container.d/a.conf": "oops\n"}
+    assert doubts(more) == OF_FILES | {"NoHealth"}
 
 
 # --- views ------------------------------------------------------------------------------------------------------------
@@ -264,10 +338,10 @@ def test_words_json_and_sarif_name_the_same_places() -> None:
         assert location["artifactLocation"]["uri"] == finding.path
         assert location.get("region", {}).get("startLine", "") == line
         assert (results[place]["ruleId"], results[place]["level"]) == (finding.code, finding.level)
-    assert words[-1] == "3 hosts: 3 errors, 3 warnings"
-    assert (view.summary.error_count, view.summary.warning_count) == (3, 3)
+    assert words[-1] == "3 hosts: 3 errors, 4 warnings"
+    assert (view.summary.error_count, view.summary.warning_count) == (3, 4)
     assert words[-4:-1] == [
-        "h1: 0 objects, 2 errors, 0 warnings",
+        "h1: 0 objects, 2 errors, 1 warning",
         "h2: 0 objects, 2 errors, 0 warnings",
         "h3: 0 objects, 1 error, 0 warnings",
     ]

@@ -98,7 +98,7 @@ def _hosts(layout: Layout) -> frozenset[str]:
 
 
 def _images(layout: Layout, host: str) -> str:
-    return next(h.manifest.images for h in layout.hosts if h.name == host)
+    return next((h.manifest.images for h in layout.hosts if h.name == host), "any")
 
 
 def _counted(host: str, objects: int, findings: tuple[Said, ...]) -> HostCount:
@@ -118,12 +118,11 @@ class _Gathered:
         found = resolve(layout, host, _SOURCE, Directories())
         for finding in found.refusals:
             self._add(finding, "error", host)
-        if found.refusals:
-            return 0
         for row, remark in lint(found, _images(layout, host)):
             said = Said(remark.path, remark.line, row.code, remark.message, remark.level or row.level, remark.hint)
             self._said.setdefault(said, []).append(host)
-        return 0 if self._refused(found.desired, host) else len(found.desired.items)
+        refused = bool(found.refusals) or self._refused(found.desired, host)
+        return 0 if refused else len(found.desired.items)
 
     def _refused(self, desired: Desired, host: str) -> bool:
         """Take in what the machine's programs said of a host; return whether they refuse it."""
