@@ -18,7 +18,7 @@ _PLACES = {
     "_unclear": 0,
 }
 # Functions whose results are messages or parts of them, or begin with one.
-_ANSWERS = frozenset({"misnamed", "_escapes", "_both", "_no_path", "_shared", "_of_units", "_of_others"})
+_ANSWERS = frozenset({"more", "misnamed", "_escapes", "_both", "_no_path", "_shared", "_of_units", "_of_others"})
 
 
 class Template(NamedTuple):

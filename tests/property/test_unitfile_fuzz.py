@@ -192,7 +192,7 @@ def looked_at(name: UnitName, content: bytes) -> Iterator[str]:
     found = (*faults(name, text, "x"), *mount_faults(name, text, "x"), *mount_faults(name, layered((text, again)), "x"))
     assert all(f.message and f.hint for f in found)
     yield from (f"{f.code} of {name.file_name}" for f in found)
-    tuple(automounts({name.file_name: (name, text, "x")}))
+    tuple(automounts({name.file_name: (name, text, "x")}, (name.file_name,)))
     references(name, text)
     unit = runtime_unit(name, text)
     related = relations(name, text, unit, _PEERS)

@@ -14,10 +14,10 @@ from core_ops.host.directory import read_tree
 from core_ops.reconcile.check import Checked, check
 from core_ops.reconcile.checkview import check_lines, check_view
 from core_ops.reconcile.lints import LINTS
-from core_ops.reconcile.model import TreeFile
+from core_ops.reconcile.model import Desired, TreeFile
 from core_ops.reconcile.rules import REFUSALS, rules
 from core_ops.reconcile.sarif import sarif
-from trees import spoken, tree
+from trees import outcome, spoken, tree
 
 ROOT = Path(__file__).parents[2]
 REFUSED = sorted((ROOT / "fixtures" / "refused").iterdir())
@@ -113,6 +113,7 @@ def test_each_place_is_said_once_with_its_hosts() -> None:
         ("services/idle/idle.service.d/a.conf", "warning", ()),
         ("services/idle/notes.txt", "warning", ()),
         ("services/stray.service", "error", ("h1", "h2")),
+        ("services/web/web.container", "warning", ("h1",)),
     ]
     assert [(h.host, h.objects, h.errors) for h in checked.hosts] == [("h1", 0, 2), ("h2", 0, 2), ("h3", 0, 1)]
 
@@ -229,10 +230,10 @@ def test_a_config_file_that_no_unit_names_is_said() -> None:
 
 
 def test_the_lints_of_the_document_are_those_of_the_table() -> None:
-    """Both ways, with levels and paragraphs."""
+    """Both ways, with levels, what they need, and paragraphs."""
     text = (CONTRACTS / "lints.md").read_text()
-    rows: list[tuple[str, str]] = re.findall(r"^\| `(\w+)` \| (\w+) \|", text, re.MULTILINE)
-    assert rows == [(row.code, row.level) for row in LINTS]
+    rows: list[tuple[str, ...]] = re.findall(r"^\| `(\w+)` \| (\w+) \| (\w+) \|", text, re.MULTILINE)
+    assert rows == [(row.code, row.level, row.needs) for row in LINTS]
     sections = {s.partition("\n")[0]: " ".join(s.partition("\n")[2].split()) for s in text.split("\n## ")[1:]}
     assert set(sections) == {row.code for row in LINTS}
     assert all(sections[row.code].startswith(row.paragraph) for row in LINTS)
@@ -243,6 +244,79 @@ def test_every_refusal_has_a_rule_and_every_rule_a_refusal() -> None:
     listed = re.findall(r"^\| `([A-Za-z-]+)` \|", (CONTRACTS / "layout.md").read_text(), re.MULTILINE)
     assert sorted(REFUSALS) == sorted([*listed, "bad-tree", "limit-exceeded"])
     assert not {row.code for row in LINTS} & set(REFUSALS)
+
+
+# --- lints beside refusals --------------------------------------------------------------------------------------------
+
+# Something for every lint. What needs the whole host is on the units b and c, the rest on a.
+DOUBTFUL = {
+    "services/web/a.container": "[Unit]\n[Container]\nImage=x\nAutoUpdate=registry\nWantsMountsFor=/a\n[Other]\nA=1\n"
+    f"[Service]\nType=oneshot\nRestart=always\n{INSTALL}",
+    "services/web/b.container": f"[Container]\nImage=x:1\n[Service]\nRestart=always\n{INSTALL}",
+    "services/web/c.service": "[Service]\nExecStart=/bin/true\n",
+    "services/web/d.service": "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multiuser.target\n",
+    "services/web/config/x": "",
+}
+OF_FILES = {"MisplacedRequiresMountsFor", "UnknownSection"}
+OF_UNITS = {"AutoUpdate", "ImageWithoutDigest", "NoHealth", "RefusedBySystemd"}
+OF_HOSTS = {"NothingStarts", "UnknownInstallTarget", "UnusedConfig"}
+
+
+def doubts(more: Mapping[str, str], *services: str) -> set[str]:
+    """The codes of what is doubted of a tree that has something for every lint."""
+    checked = check(tree({**DOUBTFUL, **more}, *services))
+    assert checked.refused == bool(more)
+    return {f.code for f in checked.findings if f.level == "warning"}
+
+
+def test_every_lint_has_something_to_say_of_a_host_that_is_not_refused() -> None:
+    """Otherwise its silence below would mean nothing."""
+    assert doubts({}) == OF_FILES | OF_UNITS | OF_HOSTS == {row.code for row in LINTS}
+    assert {row.code for row in LINTS if row.needs == "host"} == OF_HOSTS
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"services/web/e.service": "oops\n"},
+        {"services/web/e.container": f"[Container]\nImage=x:1\nNetwork=no.network\n{INSTALL}"},
+        {"services/web/e.service": "[Unit]\nAfter=f.service\n[Service]\nExecStart=/bin/e\n[X-CoreOps]\nA=1\n"},
+        {"services/web/e.service": "oops\n", "services/web/e.service.d/a.conf": "oops\n"},
+        {"services/web/c.service.d/a.conf": "oops\n"},
+        {"services/web/a.container.d/a.conf": "[Container]\nNetwork=no.network\n"},
+        {"services/web/config/conf.d/a": "", "services/web/service.yaml": "config-root: ../etc\n"},
+        {"services/web/service.yaml": "oops: 1\n"},
+    ],
+)
+def test_what_is_true_of_a_unit_is_said_beside_refusals(more: Mapping[str, str]) -> None:
+    """An author sees both at once; only what depends on the rest of the host waits for it."""
+    assert doubts(more) == OF_FILES | OF_UNITS
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"services/web/container.d/a.conf": "oops\n"},
+        {"services/web/a.container.d/a.conf": "oops\n", "hosts/h1/overrides/b.container.d/a": ""},
+        {"services/web/aa.container.d/a.conf": "[Container]\nImage=x:1\n"},  # of which unit, nobody knows
+    ],
+)
+def test_a_unit_is_not_doubted_for_a_drop_in_that_is_refused(more: Mapping[str, str]) -> None:
+    """It may say just what is missing."""
+    assert doubts(more) == OF_FILES
+
+
+def test_no_unit_is_doubted_while_a_service_is_missing() -> None:
+    """Its drop-ins might be for any of them."""
+    checked = check(tree(DOUBTFUL, "web", "gone"))
+    assert places(checked, "error") == ["hosts/h1/host.yaml:2: MissingService"]
+    assert {f.code for f in checked.findings if f.level == "warning"} == OF_FILES
+
+
+def test_only_the_unit_of_a_refused_drop_in_is_left_alone() -> None:
+    """The others are as whole as ever."""
+    more = {"services/web/a.container.d/a.conf": "oops\n"}
+    assert doubts(more) == OF_FILES | {"NoHealth"}
 
 
 # --- views ------------------------------------------------------------------------------------------------------------
@@ -264,10 +338,10 @@ def test_words_json_and_sarif_name_the_same_places() -> None:
         assert location["artifactLocation"]["uri"] == finding.path
         assert location.get("region", {}).get("startLine", "") == line
         assert (results[place]["ruleId"], results[place]["level"]) == (finding.code, finding.level)
-    assert words[-1] == "3 hosts: 3 errors, 3 warnings"
-    assert (view.summary.error_count, view.summary.warning_count) == (3, 3)
+    assert words[-1] == "3 hosts: 3 errors, 4 warnings"
+    assert (view.summary.error_count, view.summary.warning_count) == (3, 4)
     assert words[-4:-1] == [
-        "h1: 0 objects, 2 errors, 0 warnings",
+        "h1: 0 objects, 2 errors, 1 warning",
         "h2: 0 objects, 2 errors, 0 warnings",
         "h3: 0 objects, 1 error, 0 warnings",
     ]
@@ -305,3 +379,66 @@ def test_a_sarif_log_has_what_the_standard_requires() -> None:
         assert re.fullmatch(r"([A-Za-z0-9._~/-]|%[0-9A-F]{2})+", physical["artifactLocation"]["uri"])
         assert physical.get("region", {"startLine": 1})["startLine"] >= 1
     assert "hosts/h1/web/config/a%23b%25c%3Fd" in sarif(check(files), "1").decode()
+
+
+# --- floods -----------------------------------------------------------------------------------------------------------
+
+MIB = 1024 * 1024
+CONTAINER = "[Container]\nImage=quay.io/x/web:1\n"
+# By what a mebibyte is full of: the file, its text up to there, one line of it.
+FLOODS = {
+    "unknown-fields": ("srv-d.mount", "[Mount]\nWhat=h:/d\nWhere=/srv/d\nType=nfs\n[X-CoreOps]\n", "A=\n", "error"),
+    "dangling": ("web.container", f"{INSTALL}{CONTAINER}", "Network={number}.network\n", "error"),
+    "no-target": ("web.container", f"{CONTAINER}{INSTALL}", "WantedBy=x\n", "warning"),
+    "prose": ("web.service", "[Service]\n", "x\n", "error"),
+    "sections": ("web.container", f"{INSTALL}{CONTAINER}", "[S{number}]\nA=1\n", "warning"),
+    "misplaced": ("web.container", f"{INSTALL}{CONTAINER}", "RequiresMountsFor=/x\n", "warning"),
+}
+
+
+@pytest.mark.parametrize("flood", sorted(FLOODS))
+def test_a_file_of_faults_does_not_bury_the_rest(flood: str) -> None:
+    """Twenty are listed, one says how many more there are and for which hosts, and the other file is still there."""
+    name, start, line, level = FLOODS[flood]
+    count = (MIB - len(start)) // len(line.format(number="000000"))
+    content = start + "".join(line.format(number=number) for number in range(count))
+    files = tree({f"services/web/{name}": content, "services/web/z.service": "[Service]\nExecStart\n"}, "web")
+    if level == "warning":
+        files = tuple(f for f in files if not f.path.endswith("z.service"))
+    checked = check(files)
+    said = [f for f in checked.findings if f.path.endswith(name) and f.level == level]
+    assert len(said) == 21
+    assert said[-1].message == f"has {count - 20} more findings than are listed, from this one on"
+    assert said[-1].hosts == ("h1",)
+    assert len([f for f in checked.findings if f.level == level]) == 21 + (level == "error")
+    refused = outcome(files)
+    assert isinstance(refused, Desired) == (level == "warning")
+    assert isinstance(refused, Desired) or len(refused) == 22
+    assert checked.hosts[0].errors == (22 if level == "error" else 0)
+
+
+@pytest.mark.parametrize("flood", ["prose", "unknown-fields"])
+def test_whoever_finds_it_stops_at_the_same_number(flood: str) -> None:
+    """One more than twenty is said in full; of two more, the reader of lines and everybody else say the same."""
+    name, start, line, _ = FLOODS[flood]
+    for count, last in ((21, ""), (22, "has 2 more findings than are listed, from this one on")):
+        refused = outcome(tree({f"services/web/{name}": start + line * count}, "web"))
+        assert not isinstance(refused, Desired)
+        first = start.count("\n") + 1
+        assert [f.line for f in refused] == list(range(first, first + 21))
+        assert last in refused[-1].message
+        assert ("more findings" in refused[-1].message) == bool(last)
+
+
+def test_a_host_keeps_a_finding_of_those_that_are_not_listed() -> None:
+    """A host whose faults all come after the twenty of another is refused with a reason."""
+    many = "".join(f"A{number}=1\n" for number in range(30))
+    files = {
+        "hosts/h1/host.yaml": "host: h1\nservices: [web, net]\n",
+        "hosts/h2/host.yaml": "host: h2\nservices: [web]\n",
+        "services/net/n.network": "[Network]\n",
+        "services/web/web.container": f"{CONTAINER}[X-CoreOps]\n{many}[Container]\nNetwork=n.network\n{INSTALL}",
+    }
+    checked = check(tuple(TreeFile(path, text.encode()) for path, text in files.items()))
+    assert [(f.line, f.hosts) for f in checked.findings if f.level == "error"][-1] == (24, ("h1", "h2"))
+    assert [h.errors for h in checked.hosts] == [21, 21]

@@ -26,7 +26,7 @@ from core_ops.reconcile.mountpoints import advice
 from core_ops.reconcile.pin import Trust
 from core_ops.reconcile.plan import plan
 from core_ops.reconcile.record import Controller, Record, Status
-from core_ops.reconcile.render import Rendered, resolve
+from core_ops.reconcile.render import resolve
 from fakes import FakeClock, FakeHost, FakeProver, FakeSource, FakeStore, Recorder
 from trees import HOST, INSTALL, rendered, tree
 
@@ -140,7 +140,7 @@ def test_an_automount_is_started_instead_of_its_mount() -> None:
     notes = {e.object.display_id: e.notes for e in planned.entries}
     assert notes["mount/srv-net"] == ("srv-net.automount starts it when it is time",)
     found = resolve(read_layout(tree(NET)), HOST, Source("x"), Directories())
-    assert isinstance(found, Rendered)
+    assert found.refusals == ()
     assert list(lint(found, "tag")) == []
     explained = explain(found.desired, found.graph, "srv-net.mount")
     assert isinstance(explained, Explained)

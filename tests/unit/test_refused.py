@@ -16,8 +16,32 @@ ROOT = Path(__file__).parents[2]
 CASES = sorted(p for p in (ROOT / "fixtures" / "refused").iterdir() if p.is_dir())
 RECONCILE = ROOT / "agent" / "core_ops" / "reconcile"
 REFUSING = (
-    *("layout", "kinds", "render", "dropins", "configs", "claims", "references", "unitfile", "unitbytes", "taken"),
-    *("quoting", "manifest", "nodes", "yamlnodes", "tomlnodes", "tomlplaces", "filerules", "mounts", "roots", "check"),
+    *(
+        "layout",
+        "kinds",
+        "render",
+        "dropins",
+        "configs",
+        "claims",
+        "references",
+        "unitfile",
+        "unitbytes",
+        "taken",
+        "cycles",
+    ),
+    *(
+        "quoting",
+        "manifest",
+        "nodes",
+        "yamlnodes",
+        "tomlnodes",
+        "tomlplaces",
+        "filerules",
+        "mounts",
+        "roots",
+        "check",
+        "flood",
+    ),
 )
 # No tree alone brings these to speak: one judges commits, the other what programs say, for which it has folders of its own.
 OTHERS = ("authority", "preflight")

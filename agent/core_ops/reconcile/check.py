@@ -4,15 +4,18 @@ A refusal of a service or host stops the hosts that select it. What concerns no 
 is still said, as a warning: it would stop the next host that selects it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
+import msgspec
+
 from core_ops.errors import CoreOpsError
+from core_ops.reconcile.flood import MORE_HINT, listed, more
 from core_ops.reconcile.layout import Layout, ServiceTree, read_layout
 from core_ops.reconcile.lints import lint
 from core_ops.reconcile.model import Desired, Directories, Finding, Source, TreeFile, Value
 from core_ops.reconcile.preflight import DOUBT_CODES, UNDONE, Examination, judge
-from core_ops.reconcile.render import Rendered, resolve, unit_text
+from core_ops.reconcile.render import resolve, unit_text
 from core_ops.reconcile.subject import Level
 from core_ops.reconcile.unitfile import parse
 
@@ -78,7 +81,7 @@ def states(files: Iterable[TreeFile], only: tuple[str, ...] = ()) -> Iterator[De
     layout = read_layout(files)
     for host in sorted(only or _hosts(layout)):
         found = resolve(layout, host, _SOURCE, Directories())
-        if isinstance(found, Rendered):
+        if not found.refusals:
             yield found.desired
 
 
@@ -95,7 +98,7 @@ def _hosts(layout: Layout) -> frozenset[str]:
 
 
 def _images(layout: Layout, host: str) -> str:
-    return next(h.manifest.images for h in layout.hosts if h.name == host)
+    return next((h.manifest.images for h in layout.hosts if h.name == host), "any")
 
 
 def _counted(host: str, objects: int, findings: tuple[Said, ...]) -> HostCount:
@@ -113,14 +116,13 @@ class _Gathered:
     def look(self, layout: Layout, host: str) -> int:
         """Take in what concerns one host; return how many objects it would get."""
         found = resolve(layout, host, _SOURCE, Directories())
-        if not isinstance(found, Rendered):
-            for finding in found:
-                self._add(finding, "error", host)
-            return 0
+        for finding in found.refusals:
+            self._add(finding, "error", host)
         for row, remark in lint(found, _images(layout, host)):
             said = Said(remark.path, remark.line, row.code, remark.message, remark.level or row.level, remark.hint)
             self._said.setdefault(said, []).append(host)
-        return 0 if self._refused(found.desired, host) else len(found.desired.items)
+        refused = bool(found.refusals) or self._refused(found.desired, host)
+        return 0 if refused else len(found.desired.items)
 
     def _refused(self, desired: Desired, host: str) -> bool:
         """Take in what the machine's programs said of a host; return whether they refuse it."""
@@ -153,12 +155,16 @@ class _Gathered:
         self._said.setdefault(said, []).extend(hosts)
 
     def sorted(self) -> tuple[Said, ...]:
-        """Return everything by place, each thing once."""
-        merged = (
-            Said(s.path, s.line, s.code, s.message, s.level, s.hint, tuple(dict.fromkeys(hosts)))
-            for s, hosts in self._said.items()
-        )
-        return tuple(sorted(merged))
+        """Return everything by place, each thing once, and of each file as many errors and doubts as somebody would read."""
+        found = listed(sorted(self._said), lambda said: (said.path, said.level))
+        return tuple(sorted(self._merged(said, rest) for said, rest in found))
+
+    def _merged(self, said: Said, rest: Sequence[Said]) -> Said:
+        """Return one thing with its hosts; for several in one line, with the hosts of all of them."""
+        hosts = tuple(dict.fromkeys(host for each in (rest or (said,)) for host in self._said[each]))
+        if rest:
+            return msgspec.structs.replace(said, message=more(len(rest)), hint=MORE_HINT, hosts=hosts)
+        return msgspec.structs.replace(said, hosts=hosts)
 
 
 def _in_service(service: ServiceTree) -> Iterator[Finding]:

@@ -62,12 +62,13 @@ class Node(Value, frozen=True):
 class Graph(Value, frozen=True):
     """The units of one host by name, and the order in which they start (prerequisites first, ties by name).
 
-    `cycle` names units that wait for each other; rendering refuses such a state, so the order of the rest is all that counts.
+    `waiting` are units that wait for each other, and those that wait for one of them; rendering refuses such a state, so the
+    order of the rest is all that counts.
     """
 
     nodes: dict[str, Node]
     order: tuple[str, ...]
-    cycle: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
 
     def strong_dependents(self, units: Iterable[str]) -> frozenset[str]:
         """Return the given units and all that systemd takes down when one of them stops."""
@@ -84,10 +85,10 @@ def build(desired: Desired) -> Graph:
     sources = [_source(i, dropins) for i in mains]
     known = peers((s.means.name, s.means.said, s.item.unit) for s in sources)
     drafts = {s.item.unit: _draft(s, known, configs) for s in sources}
-    order, cycle = _ordered(_prerequisites(drafts))
+    order, waiting = _ordered(prerequisites(drafts))
     wanted, inputs = _wanted(drafts), _inputs(drafts)
     nodes = {unit: msgspec.structs.replace(drafts[unit], wanted=unit in wanted, inputs=inputs[unit]) for unit in order}
-    return Graph(nodes, order, cycle)
+    return Graph(nodes, order, waiting)
 
 
 def _file_name(item: Item) -> str:
@@ -177,7 +178,8 @@ def _draft(source: _Source, known: Peers, configs: Mapping[str, tuple[Item, ...]
     )
 
 
-def _prerequisites(nodes: Mapping[str, Node]) -> dict[str, frozenset[str]]:
+def prerequisites(nodes: Mapping[str, Node]) -> dict[str, frozenset[str]]:
+    """Return for each unit those of the host that start before it."""
     found: dict[str, set[str]] = {unit: set() for unit in nodes}
     for unit, node in nodes.items():
         found[unit].update(u for u in node.relations.after if u in nodes)
@@ -187,27 +189,27 @@ def _prerequisites(nodes: Mapping[str, Node]) -> dict[str, frozenset[str]]:
     return {unit: frozenset(needs - {unit}) for unit, needs in found.items()}
 
 
-def _ordered(prerequisites: Mapping[str, frozenset[str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the order, and the units of one cycle if there is any (then they come last, by name)."""
-    left = dict(prerequisites)
+def _ordered(needs: Mapping[str, frozenset[str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the order, and the units that never get their turn (they come last, by name); linear in all that is needed."""
+    left = {unit: len(needed) for unit, needed in needs.items()}
+    users: dict[str, list[str]] = {unit: [] for unit in needs}
+    for unit, needed in needs.items():
+        for other in needed:
+            users[other].append(unit)
     order: list[str] = []
-    while left:
-        ready = sorted(u for u, needs in left.items() if left.keys().isdisjoint(needs))
-        if not ready:
-            return (*order, *sorted(left)), _one_cycle(left)
+    ready = sorted(unit for unit, count in left.items() if not count)
+    while ready:
         order.extend(ready)
+        following: list[str] = []
         for unit in ready:
             del left[unit]
-    return tuple(order), ()
-
-
-def _one_cycle(waiting: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
-    path = [min(waiting)]
-    while True:
-        following = min(u for u in waiting[path[-1]] if u in waiting)
-        if following in path:
-            return tuple(path[path.index(following) :])
-        path.append(following)
+            for user in users[unit]:
+                left[user] -= 1
+                if not left[user]:
+                    following.append(user)
+        ready = sorted(following)
+    waiting = tuple(sorted(left))
+    return (*order, *waiting), waiting
 
 
 def _wanted(nodes: Mapping[str, Node]) -> frozenset[str]:

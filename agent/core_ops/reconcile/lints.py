@@ -1,18 +1,18 @@
 """What an author should know about units that render: nothing here refuses a host anything.
 
-A lint is a row of the table: its code, how serious it is, a paragraph for people, and a function that looks at one rendered
-host. It names the file and the line of the source repository that a person would change.
+A lint is a row of the table: its code, how serious it is, what has to be known for it to speak, a paragraph for people, and a
+function that looks at one rendered host. It names the file and the line of the source repository that a person would change.
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from core_ops.reconcile.graph import Node
 from core_ops.reconcile.imagelints import floating_images, updated_behind
 from core_ops.reconcile.keys import INSTALL_KEYS
 from core_ops.reconcile.layers import layers
 from core_ops.reconcile.render import Rendered
-from core_ops.reconcile.subject import Level, Remark, Subject, Unit
+from core_ops.reconcile.subject import Level, Remark, Subject, Unit, read_whole
 from core_ops.reconcile.systemdlints import install_targets, refused_units, unknown_sections
 from core_ops.reconcile.unitfile import UnitText
 
@@ -25,11 +25,19 @@ _NAMED_TO_START = frozenset(
 )
 
 
+Needs = Literal["file", "unit", "host"]
+"""What a lint must know, so that it is not wrong where something else is refused.
+
+`file`: the lines of one file. `unit`: a unit with all its drop-ins. `host`: every unit and file of the host.
+"""
+
+
 class Lint(NamedTuple):
     """One row of the table."""
 
     code: str
     level: Level
+    needs: Needs
     paragraph: str
     look: Callable[[Subject], Iterator[Remark]]
 
@@ -37,13 +45,19 @@ class Lint(NamedTuple):
 def lint(rendered: Rendered, images: str) -> Iterator[tuple[Lint, Remark]]:
     """Yield everything worth saying about a host, in no particular order.
 
+    Of a host that is refused, only what stays true whatever becomes of the files that can't be used.
+
     Args:
-        rendered: the host.
+        rendered: the host, as far as it was read.
         images: what its manifest asks of images.
     """
-    subject = Subject(rendered, tuple(Unit(node, layers(node)) for node in rendered.graph.nodes.values()), images)
+    units = tuple(Unit(node, layers(node)) for node in rendered.graph.nodes.values())
+    everything = Subject(rendered, units, images)
+    looked_at = {"file": everything, "unit": Subject(rendered, read_whole(units, rendered), images)}
+    if not rendered.refusals:
+        looked_at["host"] = everything
     for row in LINTS:
-        for remark in row.look(subject):
+        for remark in row.look(looked_at[row.needs]) if row.needs in looked_at else ():
             yield row, remark
 
 
@@ -126,6 +140,7 @@ LINTS: tuple[Lint, ...] = (
     Lint(
         "AutoUpdate",
         "warning",
+        "unit",
         "A container or kube unit is replaced by `podman auto-update` when its registry has another image. The program "
         "changes without a commit, and the repository does not say what runs.",
         updated_behind,
@@ -133,6 +148,7 @@ LINTS: tuple[Lint, ...] = (
     Lint(
         "ImageWithoutDigest",
         "warning",
+        "unit",
         "An image has the tag `latest` or none, or no digest where `host.yaml` says `images: digest`. Every pull may bring "
         "another program, two hosts on one revision may run different ones, and going back to an older revision does not "
         "bring the older program back.",
@@ -141,6 +157,7 @@ LINTS: tuple[Lint, ...] = (
     Lint(
         "MisplacedRequiresMountsFor",
         "warning",
+        "file",
         "`RequiresMountsFor=` or `WantsMountsFor=` outside `[Unit]`. systemd ignores it there with a line in the journal, "
         "and the unit starts before its file system is mounted.",
         _misplaced_mounts,
@@ -148,6 +165,7 @@ LINTS: tuple[Lint, ...] = (
     Lint(
         "NoHealth",
         "warning",
+        "unit",
         "A container that systemd restarts has neither `HealthCmd=` nor `Notify=healthy`. A program that hangs, or that "
         "starts and dies again and again, looks active to systemd and to CoreOps.",
         _no_health,
@@ -155,6 +173,7 @@ LINTS: tuple[Lint, ...] = (
     Lint(
         "NothingStarts",
         "warning",
+        "host",
         "A unit has no `WantedBy=` or the like in `[Install]`, no other unit of the host wants or requires it, and no "
         "timer, socket or path activates it. It is installed and stays down.",
         _nothing_starts,
@@ -162,6 +181,7 @@ LINTS: tuple[Lint, ...] = (
     Lint(
         "RefusedBySystemd",
         "warning",
+        "unit",
         "systemd would not load the unit: a service without `ExecStart=` or with several, `Restart=always` with "
         "`Type=oneshot`, a timer without a time, a socket or path without anything to wait for. The unit never starts.",
         refused_units,
@@ -169,6 +189,7 @@ LINTS: tuple[Lint, ...] = (
     Lint(
         "UnknownInstallTarget",
         "warning",
+        "host",
         "`WantedBy=`, `RequiredBy=` or `UpheldBy=` names no unit, or almost the name of a target that systemd has. "
         "systemd refuses to enable the unit, or enables it for a name that is never started: it stays down after a boot.",
         install_targets,
@@ -176,6 +197,7 @@ LINTS: tuple[Lint, ...] = (
     Lint(
         "UnknownSection",
         "warning",
+        "file",
         "A unit or drop-in has settings in a section that nobody reads. systemd and Podman ignore all of them with a "
         "line in the journal.",
         unknown_sections,
@@ -183,6 +205,7 @@ LINTS: tuple[Lint, ...] = (
     Lint(
         "UnusedConfig",
         "warning",
+        "host",
         "A service with units has a config file that no unit of the host names, neither itself nor a directory above "
         "it. A change of the file restarts nothing.",
         _unused_config,

@@ -4,7 +4,7 @@ systemd finds both by their file name, which has to be the path they are for; a 
 broken. The text is judged with all its drop-ins, and a finding stands at the line that a person would change.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from core_ops.reconcile.escape import climbs, covers, escaped, simple, unescaped
 from core_ops.reconcile.keys import NO, YES
@@ -150,20 +150,21 @@ def unsupported(text: UnitText, *known: str) -> Iterator[Finding]:
             yield _bad(a.path, a.line, f"unsupported {SECTION} field {a.key}=", hint)
 
 
-def automounts(units: Mapping[str, tuple[UnitName, UnitText, str]]) -> Iterator[Finding]:
+def automounts(units: Mapping[str, tuple[UnitName, UnitText, str]], declared: Container[str]) -> Iterator[Finding]:
     """Yield the automounts that have no mount to start, or one that is not reached over the network.
 
     Args:
         units: name, text with drop-ins and repository path of every unit of the host, by file name.
+        declared: the file names of these and of the units that can't be read.
     """
     for name, text, path in units.values():
         if name.suffix == "automount":
             line = next(iter(text.effective("Automount", "Where")[-1:]), Assignment("", "", "", 0, path))
             mount = f"{name.stem}.mount"
-            if mount not in units:
+            if mount not in declared:
                 message = f"mounts {mount}, which no selected service declares"
                 yield Finding(line.path, line.line, "DanglingReference", message, f"add {mount} to a selected service")
-            elif not is_network(units[mount][1]):
+            elif mount in units and not is_network(units[mount][1]):
                 message = f"{mount} is no network file system, and automounts are for those"
                 hint = f"give {mount} an [Install] section instead, or its network Type=, or _netdev in Options="
                 yield _bad(line.path, line.line, message, hint)

@@ -4,18 +4,21 @@ Only what the host's manifest selects counts. This module puts units in their pl
 config files placed in `configs`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from core_ops.reconcile.claims import Claims
 from core_ops.reconcile.configs import config_items
+from core_ops.reconcile.cycles import cycles
 from core_ops.reconcile.definition import defined
 from core_ops.reconcile.dropins import DropIns
+from core_ops.reconcile.flood import capped
 from core_ops.reconcile.graph import Graph, build
 from core_ops.reconcile.kinds import KINDS, UnitName, unit_name
 from core_ops.reconcile.layout import HostTree, Layout, ServiceTree, UnitSource
 from core_ops.reconcile.model import Desired, Directories, Finding, Item, Obj, Source, Value
 from core_ops.reconcile.mounts import automounts, unsupported
 from core_ops.reconcile.mounts import faults as mount_faults
+from core_ops.reconcile.quadlet import runtime_unit
 from core_ops.reconcile.references import faults, references
 from core_ops.reconcile.roots import exclusive_roots
 from core_ops.reconcile.taken import taken
@@ -25,41 +28,35 @@ RULES = 3  # raise it when the same tree renders to something else
 
 
 class Rendered(Value, frozen=True):
-    """What a host should have, together with how its units depend on each other."""
+    """What a host should have, together with how its units depend on each other.
+
+    With `refusals` (each once, sorted by place) it is what is left of the host without the files that can't be used: good for
+    being looked at, and nothing that a host may become.
+    """
 
     desired: Desired
     graph: Graph
+    refusals: tuple[Finding, ...] = ()
 
 
 def render(layout: Layout, host: str, source: Source, directories: Directories) -> Desired | tuple[Finding, ...]:
-    """Return what `host` should have, or every refusal that concerns it, sorted by place."""
+    """Return what `host` should have, or the refusals that concern it, sorted by place, of each file as many as are read."""
     found = resolve(layout, host, source, directories)
-    return found.desired if isinstance(found, Rendered) else found
+    return capped(found.refusals) if found.refusals else found.desired
 
 
-def resolve(layout: Layout, host: str, source: Source, directories: Directories) -> Rendered | tuple[Finding, ...]:
-    """Return what `host` should have with its graph, or every refusal that concerns it, sorted by place."""
+def resolve(layout: Layout, host: str, source: Source, directories: Directories) -> Rendered:
+    """Return what `host` should have with its graph, and every refusal that concerns it."""
     tree = next((h for h in layout.hosts if h.name == host), None)
     if tree is None:
-        return _unknown_host(layout, host)
+        return Rendered(Desired(source, host, directories, RULES, ()), Graph({}, ()), _unknown_host(layout, host))
     renderer = _Renderer(layout, tree, directories)
     items = renderer.items()
     exclusive = renderer.exclusive()
-    if renderer.claims.findings:
-        return tuple(sorted(renderer.claims.findings))
     ordered = tuple(sorted(items, key=lambda item: item.object))
     desired = Desired(source, host, directories, RULES, ordered, exclusive)
     graph = build(desired)
-    return _cycle(graph) or Rendered(desired, graph)
-
-
-def _cycle(graph: Graph) -> tuple[Finding, ...]:
-    if not graph.cycle:
-        return ()
-    names = " -> ".join((*graph.cycle, graph.cycle[0]))
-    hint = "remove one of the After=, Before=, Network= or Volume= lines between them"
-    place = graph.nodes[graph.cycle[0]].item.sources[0]
-    return (Finding(place, 0, "DependencyCycle", f"waits for itself: {names}", hint),)
+    return Rendered(desired, graph, tuple(sorted({*renderer.claims.findings, *cycles(graph)})))
 
 
 def _unknown_host(layout: Layout, host: str) -> tuple[Finding, ...]:
@@ -119,14 +116,25 @@ class _Renderer:
                 self.claims.refuse(Finding(manifest, line, "MissingService", message, hint))
 
     def items(self) -> list[Item]:
+        # What is refused by itself is there all the same: who refers to it, or has a drop-in for it, is not at fault.
+        runtime = {n.file_name: runtime_unit(n, UnitText()) for n in self._declared()}
         units = {p.name.file_name: p for s in self._services for u in s.units if (p := self._parsed(u))}
         items = [self._unit_item(p) for p in units.values()]
-        runtime = {name: p.unit for name, p in units.items()}
+        runtime |= {name: p.unit for name, p in units.items()}
         items += self._dropins.items(runtime, self._directories, self.claims)
         items += config_items(self._services, self._host, self._directories, self.claims)
-        self._dangling(units)
-        self.claims.findings.extend(automounts({n: (p.name, p.text, p.source.path) for n, p in units.items()}))
+        self._dangling(units, runtime)
+        known = {name: (p.name, p.text, p.source.path) for name, p in units.items()}
+        self.claims.findings.extend(automounts(known, runtime))
         return items
+
+    def _declared(self) -> Iterator[UnitName]:
+        """Yield the units of the selection, also those that stand in the wrong place."""
+        yield from (name for s in self._services for u in s.units if (name := unit_name(u.name)))
+        for finding in self.claims.findings:
+            parts = finding.path.split("/")
+            if parts[0] == "services" and "config" not in parts[2:3] and (name := unit_name(parts[-1])):
+                yield name
 
     def exclusive(self) -> tuple[str, ...]:
         return exclusive_roots(self._services, self._host, self._directories, self.claims)
@@ -157,8 +165,8 @@ class _Renderer:
             sources=(p.source.path,),
         )
 
-    def _dangling(self, units: dict[str, _Parsed]) -> None:
-        found = {r for p in units.values() for r in references(p.name, p.text) if r.file_name not in units}
+    def _dangling(self, units: dict[str, _Parsed], declared: Container[str]) -> None:
+        found = {r for p in units.values() for r in references(p.name, p.text) if r.file_name not in declared}
         for reference in found:
             message = f"refers to {reference.file_name}, which no selected service declares"
             elsewhere = self._elsewhere.get(reference.file_name)

@@ -7,7 +7,7 @@ Every group of lints shares these values, so that each of them stands in a modul
 from typing import Literal, NamedTuple
 
 from core_ops.reconcile.graph import Node
-from core_ops.reconcile.kinds import UnitName, unit_name
+from core_ops.reconcile.kinds import UnitName, dropin_targets, unit_name
 from core_ops.reconcile.layers import Layer
 from core_ops.reconcile.render import Rendered
 from core_ops.reconcile.unitfile import UnitText
@@ -47,6 +47,40 @@ class Unit(NamedTuple):
             msg = f"{self.node.item.path} was rendered without being a unit"
             raise AssertionError(msg)
         return name
+
+
+def read_whole(units: tuple[Unit, ...], rendered: Rendered) -> tuple[Unit, ...]:
+    """Return the units that no refused file may belong to: what is said of all lines of one of them stays true.
+
+    A drop-in that reaches none of the units, with a misspelled name perhaps, may have been meant for any of them, and so may
+    those of a service that is missing.
+
+    Args:
+        units: the units of the host that could be read.
+        rendered: the host.
+    """
+    if any(f.code == "MissingService" for f in rendered.refusals):
+        return ()
+    lost = _lost_targets(rendered)
+    if not lost:
+        return units
+    reached: set[str] = set()
+    whole: list[Unit] = []
+    for unit in units:
+        mine = lost.intersection((*dropin_targets(unit.name.file_name), *dropin_targets(unit.node.unit)))
+        reached |= mine
+        if not mine:
+            whole.append(unit)
+    return tuple(whole) if reached >= lost else ()
+
+
+def _lost_targets(rendered: Rendered) -> frozenset[str]:
+    """Return what the drop-ins that are left out are for; one for a unit that is left out too changes nobody."""
+    used = {path for item in rendered.desired.items for path in item.sources}
+    refused = {f.path for f in rendered.refusals} - used
+    names = {path.rpartition("/")[2] for path in refused}
+    parts = (part for path in refused if "config" not in path.split("/")[2:4] for part in path.split("/")[1:])
+    return frozenset(part.removesuffix(".d") for part in parts if part.endswith(".d")) - names
 
 
 class Subject(NamedTuple):

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from core_ops.reconcile.flood import MOST_FINDINGS, more
 from core_ops.reconcile.keys import misread, reading, resets
 from core_ops.reconcile.kinds import KINDS
 from core_ops.reconcile.model import Finding, Value
@@ -21,8 +22,6 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Podman takes these from the ends of a line as white space, systemd does not.
 _ODD_SPACE = re.compile(r"[\v\f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
 _SHOWN = 60  # of a line that is refused
-
-MOST_FINDINGS = 20  # of one file: a file of something else would bury the rest of a check
 
 
 class Assignment(Value, frozen=True):
@@ -151,7 +150,8 @@ class _Reader:
         self._sections: dict[str, None] = {}
         self._findings: list[Finding] = []
         self._start = 0
-        self._more = 0  # the first line whose fault is not listed
+        self._faulty = 0  # lines so far that are wrong, and the last of them
+        self._last_fault = 0
         self._parts: list[str] = []  # of a line that goes on
         self._end = ""  # the last character so far of a line that goes on, as the generator joins it
 
@@ -254,15 +254,16 @@ class _Reader:
 
     def _complain(self, message: str, hint: str, line: int = 0) -> None:
         place = line or self._start
-        if self._findings and self._findings[-1].line == place:
+        if self._last_fault == place:
             return  # what is wrong next to it follows from it
-        if len(self._findings) < MOST_FINDINGS:
+        self._last_fault = place
+        self._faulty += 1
+        if self._faulty <= MOST_FINDINGS + 1:  # a file of nothing else has half a million
             self._findings.append(_bad(self._path, place, message, hint))
-        else:
-            self._more = self._more or place
 
     def _all_findings(self) -> tuple[Finding, ...]:
-        if self._more:
-            message = "is wrong in more lines than are listed, from this one on"
-            self._findings.append(_bad(self._path, self._more, message, "see whether this is a unit file at all"))
+        if self._faulty > MOST_FINDINGS + 1:
+            first = self._findings.pop()
+            hint = "see whether this is a unit file at all"
+            self._findings.append(_bad(self._path, first.line, more(self._faulty - MOST_FINDINGS), hint))
         return tuple(self._findings)
