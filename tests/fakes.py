@@ -13,7 +13,7 @@ from core_ops.errors import HostError, SourceError
 from core_ops.reconcile import snapshots
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
-from core_ops.reconcile.complaints import Complaint
+from core_ops.reconcile.complaints import Complaint, Generated
 from core_ops.reconcile.escape import where
 from core_ops.reconcile.events import Event
 from core_ops.reconcile.kinds import UnitName, dropin_targets, unit_name
@@ -118,6 +118,10 @@ class FakeHost:
         bare = (i.path.rpartition("/")[2] for i in desired.items if i.object.resource_type == "service" and _bare(i))
         words = "Service has no ExecStart=, ExecStop=, or SuccessAction=. Refusing."
         return Examination(mark, complaints=tuple(Complaint("systemd", words, unit=u, fatal=True) for u in bare))
+
+    def generated(self, desired: Desired) -> tuple[Generated, ...]:
+        del desired  # there is no podman here
+        return ()
 
     def present(self, images: tuple[str, ...]) -> frozenset[str]:
         return frozenset(images) if self.images is None else frozenset(self.images.intersection(images))

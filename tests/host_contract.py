@@ -85,7 +85,8 @@ def _examined(host: Host) -> list[object]:
     fine, broken = (Desired(Source("x"), "h", Directories(), 1, items) for items in (good, (*good, bad)))
     first = host.examine(fine, "")
     again = host.examine(fine, first.seal)
-    said = [judge(fine, first).refusals, again.seal == first.seal, again.complaints]
+    said: list[object] = [judge(fine, first).refusals, again.seal == first.seal, again.complaints]
+    said.append(list(host.generated(fine)))  # no Quadlet file, nothing to be made
     return [*said, [f.path for f in judge(broken, host.examine(broken, first.seal)).refusals]]
 
 

@@ -41,6 +41,30 @@ def examine(desired: Desired, sealed: str, parent: str) -> Examination:
     return Examination("" if look.failed else mark, tuple(look.generated), tuple(look.complaints), tuple(look.undone))
 
 
+def generated(desired: Desired, parent: str) -> tuple[Generated, ...]:
+    """Return the units that the generator makes of a state, as it would where they belong.
+
+    Args:
+        desired: the state.
+        parent: where a private directory may be made for a moment; empty is where temporary files go.
+
+    Returns:
+        Nothing when there is no generator, or when it gives no answer or refuses a file.
+    """
+    files, generator = staged(desired).quadlet, podman.generator()
+    if not files or not generator:
+        return ()
+    try:
+        with scratch.directory(parent) as top:
+            scratch.write(f"{top}/quadlet", files)
+            made, answer = podman.generate(generator, f"{top}/quadlet")
+    except HostError:
+        return ()
+    there = desired.directories.quadlet
+    units = (Generated(g.unit, g.file, g.content.replace(f"{top}/quadlet", there)) for g in made)
+    return () if any(c.fatal for c in answer.complaints) else tuple(units)
+
+
 def _which(program: str) -> str:
     """Return what tells one build of a program from another without running it."""
     if not program:

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
+from core_ops.reconcile.complaints import Generated
 from core_ops.reconcile.events import Event
 from core_ops.reconcile.model import Desired, Effect, Failure, Observed, Plan, TreeFile, UntrustedRevision
 from core_ops.reconcile.preflight import Examination
@@ -54,6 +55,10 @@ class Machine(Protocol):
         Nobody is asked when `sealed` is the seal of the same state under the same programs. A program that gives no answer
         is named in what is returned, which then has no seal.
         """
+        ...
+
+    def generated(self, desired: Desired) -> tuple[Generated, ...]:
+        """Return the units that this machine's generator makes of a state; none when it is not here or gives no answer."""
         ...
 
     def inputs(self) -> str:

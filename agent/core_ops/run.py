@@ -11,6 +11,7 @@ from core_ops.errors import CoreOpsError, HostError, StateError
 from core_ops.outlook import Goal, Ports, initialised, look, with_refusal
 from core_ops.reconcile import effects, ending, events, judge, record, retry, verdict
 from core_ops.reconcile.compare import subjects
+from core_ops.reconcile.made import NOTHING_MADE, Made, made, worth_asking
 from core_ops.reconcile.model import (
     Desired,
     Failure,
@@ -32,9 +33,15 @@ def plan(ports: Ports, desired: Desired, last: LastApplied) -> Plan:
     observed = ports.host.observe(subjects(desired, last))
     phase(ports, "graph_construction", "succeeded")
     phase(ports, "planning", "started")
-    planned = make_plan(desired, last, observed)
+    planned = make_plan(desired, last, observed, _made(ports, desired, last))
     phase(ports, "planning", "succeeded")
     return planned
+
+
+def _made(ports: Ports, desired: Desired, last: LastApplied) -> Made:
+    if last.desired is None or not worth_asking(desired, last):
+        return NOTHING_MADE
+    return made(ports.host.generated(last.desired), ports.host.generated(desired))
 
 
 def tracked(ports: Ports, goal: Goal, verb: str) -> tuple[Result | None, CoreOpsError | None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from core_ops import __version__
 from core_ops.enrol import Enrolment, begun, pin_of, without_secrets
 from core_ops.errors import HostError, SettingsError
-from core_ops.examiner import examine
+from core_ops.examiner import examine, generated
 from core_ops.host import accounts, directory, files, machine, mountinfo, podman, roots, systemd, trust
 from core_ops.host.git import GitStore
 from core_ops.host.journal import Journal
@@ -17,6 +17,7 @@ from core_ops.outlook import Goal, Ports
 from core_ops.ports import Reporter
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
+from core_ops.reconcile.complaints import Generated
 from core_ops.reconcile.events import Event
 from core_ops.reconcile.model import (
     Desired,
@@ -94,6 +95,10 @@ class LocalHost:
                 files.sweep(path)
             files.unmake(made)
             raise
+
+    def generated(self, desired: Desired) -> tuple[Generated, ...]:
+        """Ask the generator; see `core_ops.ports.Machine`."""
+        return generated(desired, self._run_directory)
 
     def inputs(self) -> str:
         """Return kernel, boot, systemd and podman; see `core_ops.ports.Host`."""

@@ -83,6 +83,8 @@ def test_of_fifty_containers_a_change_restarts_its_users_once(site: Site) -> Non
     assert len(site.guest.check("podman", "ps", "-q").split()) == len(NAMES)
     assert restarts(site, {path("c05"): container("c05", "whoami:2")}) == once(["c05"])
     assert restarts(site, {"services/shared/shared.network": "[Network]\nLabel=v=2\n"}) == once(NETWORKED)
+    labels = ("podman", "network", "inspect", "--format", "{{.Labels}}", "systemd-shared")
+    assert site.guest.check(*labels) == "map[v:2]\n"
     assert restarts(site, {"services/shared/config/shared.conf": "v=2\n"}) == once(READERS)
     assert restarts(site, {"README.md": "Fifty containers.\n"}) == once(())
     assert len(site.guest.check("podman", "ps", "-q").split()) == len(NAMES)

@@ -78,6 +78,7 @@ def test_what_systemd_goes_by_once_it_has_read_it_needs_no_restart(site: Site) -
         {
             "services/web/web.service.d/a.conf": text_of(SETTINGS) + links,
             "services/web/box.container.d/a.conf": "[Unit]\nDescription=other\n[Service]\nRestart=on-abort\n",
+            "services/web/box.container.d/b.conf": "[Container]\nNotify=false\nServiceName=box\n",  # as it is anyway
         }
     )
     site.agent()

@@ -42,14 +42,19 @@ class Outcome(NamedTuple):
     rejected: frozenset[str]
 
 
+def command(tree: Path) -> tuple[str, ...]:
+    """How the generator of a guest's packages is run on this machine."""
+    loader = next((tree / "usr").glob("lib*/ld-linux-*.so.*"))
+    libraries = ":".join(str(p.parent) for p in sorted((tree / "usr/lib").glob("*/libc.so.6")))
+    quadlet = next(p for p in (tree / "usr/libexec/podman/quadlet", tree / "usr/lib/podman/quadlet") if p.exists())
+    return str(loader), "--library-path", libraries, str(quadlet)
+
+
 class Generator:
     """Podman's generator out of the guests' packages, run with their own C library and without booting one."""
 
     def __init__(self, tree: Path) -> None:
-        loader = next((tree / "usr").glob("lib*/ld-linux-*.so.*"))
-        libraries = ":".join(str(p.parent) for p in sorted((tree / "usr/lib").glob("*/libc.so.6")))
-        quadlet = next(p for p in (tree / "usr/libexec/podman/quadlet", tree / "usr/lib/podman/quadlet") if p.exists())
-        self._command = [str(loader), "--library-path", libraries, str(quadlet), "-dryrun", "-no-kmsg-log"]
+        self._command = [*command(tree), "-dryrun", "-no-kmsg-log"]
 
     def __call__(self, directory: Path) -> Outcome:
         """What it says of a directory of Quadlet files."""

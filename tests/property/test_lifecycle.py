@@ -390,7 +390,7 @@ def test_without_a_reload_files_are_written_and_the_next_run_finishes(
         assert result.outcome == "partially_applied"
         assert lifecycle(world.store.load().status, busy=False) == "Diverged"
     wrote = any(isinstance(e, WriteFile) for e in planned.effects)
-    assert any(e.action in {"create", "update"} for e in result.plan.entries) is wrote
+    assert any(e.action in {"create", "update", "replace"} for e in result.plan.entries) is wrote
     world.converge(second)
     assert world.runs(second)
 

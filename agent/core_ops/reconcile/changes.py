@@ -11,6 +11,7 @@ import msgspec
 from core_ops.reconcile.exclusive import Undeclared
 from core_ops.reconcile.graph import Graph, Node
 from core_ops.reconcile.impact import reload_suffices
+from core_ops.reconcile.made import Made
 from core_ops.reconcile.meaning import differences
 from core_ops.reconcile.model import Accounts, FileState, Item, Owned, Value
 from core_ops.reconcile.ownership import as_asked
@@ -67,13 +68,23 @@ class Changes(Value, frozen=True):
     stray: Undeclared
     old: Graph
     seen: dict[str, FileState]
+    made: Made
 
     def redefine(self, node: Node) -> bool:
         """Whether a unit would be started from something else than before; files that mean the same together do not count."""
         if not self._rewritten(node):
             return False
         before = self.old.nodes.get(node.unit)
-        return before is None or before.meaning != node.meaning or not self.stands(before)
+        if before is None or not self.stands(before):
+            return True
+        return before.meaning != node.meaning and not self.made.spares(node.unit, before.text, node.text)
+
+    def spare(self, node: Node) -> bool:
+        """Whether the files of a unit change, and by the settings that count, but no other unit is generated from them."""
+        before = self.old.nodes.get(node.unit)
+        if before is None or before.meaning == node.meaning or not self._rewritten(node):
+            return False
+        return not self.redefine(node)
 
     def relink(self, node: Node) -> bool:
         """Whether the links that start a unit become other ones."""
@@ -96,8 +107,9 @@ class Changes(Value, frozen=True):
         )
 
     def stood(self, node: Node) -> bool:
-        """Whether the unit's own file is on the host, whatever it says."""
-        return self.files[node.item.path].seen.kind == "file"
+        """Whether the unit's own file is on the host, whatever it says, or was when the last apply held."""
+        change = self.files[node.item.path]
+        return change.before is not None or change.seen.kind == "file"
 
     def reach(self, node: Node) -> bool:
         """Whether a config file that the unit uses changes."""

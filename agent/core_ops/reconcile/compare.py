@@ -11,6 +11,7 @@ from core_ops.reconcile.escape import where
 from core_ops.reconcile.exclusive import Undeclared, undeclared
 from core_ops.reconcile.graph import Graph, Node
 from core_ops.reconcile.kinds import is_template
+from core_ops.reconcile.made import Made
 from core_ops.reconcile.model import Desired, FileState, LastApplied, Observed, Owned, UnitState, Value
 from core_ops.reconcile.mountstops import remounted, with_mounts
 from core_ops.reconcile.outlasting import abandoned_networks, kept_volumes, outdated_networks
@@ -93,7 +94,7 @@ def subjects(desired: Desired, last: LastApplied) -> Subjects:
 
 
 def compare(
-    desired: Desired, graph: Graph, before_graph: Graph | None, last: LastApplied, observed: Observed
+    desired: Desired, graph: Graph, before_graph: Graph | None, last: LastApplied, observed: Observed, made: Made
 ) -> Comparison:
     """Return what differs between what a host should have, what it was given last and what it has.
 
@@ -103,6 +104,7 @@ def compare(
         before_graph: the units of the state that was applied last, if it was another.
         last: the record.
         observed: what it has.
+        made: what the generator makes of the Quadlet files.
     """
     seen = {f.path: f for f in observed.files}
     states = {u.unit: u for u in observed.units}
@@ -119,14 +121,15 @@ def compare(
     up = {unit for unit, state in states.items() if state.active in UP}
     old = before_graph or graph
     as_before = {u for u, n in old.nodes.items() if started.get(u) == n.inputs}
-    changes = Changes(files, gone, stray, old, seen)
+    changes = Changes(files, gone, stray, old, seen, made)
     rewritten = frozenset(u for u, n in graph.nodes.items() if changes.redefine(n))
     volumes = kept_volumes(graph, changes, states, started, as_before)
     redefined = rewritten - volumes.keys()
     mild = {u for u, n in graph.nodes.items() if u in up & as_before and u not in redefined and changes.suit_reload(n)}
     reached = {u for u, n in graph.nodes.items() if u in redefined or changes.reach(n)}
     relinked = {u for u, n in graph.nodes.items() if changes.relink(n)}
-    touched = frozenset(reached | relinked | (rewritten & volumes.keys()))
+    spared = {u for u, n in graph.nodes.items() if changes.spare(n)}
+    touched = frozenset(reached | relinked | spared | (rewritten & volumes.keys()))
     hard = graph.strong_dependents(reached - mild)
     mild -= hard
     touched = graph.strong_dependents(touched)

@@ -149,7 +149,9 @@ TAKEN_IN = {
 YES = frozenset({"1", "yes", "y", "true", "t", "on"})
 NO = frozenset({"0", "no", "n", "false", "f", "off"})
 
-_QUADLET_SECTIONS = frozenset({"Container", "Pod", "Kube", "Network", "Volume", "Image", "Build"})
+QUADLET_SECTIONS = frozenset({"Container", "Pod", "Kube", "Network", "Volume", "Image", "Build"})
+"""The sections that only the generator reads; podman-systemd.unit(5)."""
+
 _ARGUMENTS = _names("Annotation Environment EnvironmentFile Exec GlobalArgs Label Mask Mount PodmanArgs Secret Unmask")
 _QUADLET_LISTS = _names("AddCapability AddDevice DropCapability GIDMap LogOpt Sysctl UIDMap")
 _COMMANDS = frozenset(key for key in LISTS if key.startswith("Exec") and not key.endswith("Paths"))
@@ -192,7 +194,7 @@ def ordered(key: str) -> bool:
 
 def reading(section: str, key: str) -> Reading | None:
     """Return how a setting's value becomes words; None when nothing is known of it."""
-    if section in _QUADLET_SECTIONS:
+    if section in QUADLET_SECTIONS:
         return "arguments" if key in _ARGUMENTS else "list" if key in _QUADLET_LISTS else None
     if key in DEPENDENCIES:
         return "names"
@@ -216,5 +218,5 @@ def misread(section: str, key: str, value: str) -> str:
     if how == "names":
         return "quotes, and systemd knows no unit by such a name" if '"' in value or "'" in value else ""
     fault = split(value, how).fault
-    reader = "podman" if section in _QUADLET_SECTIONS else "systemd"
+    reader = "podman" if section in QUADLET_SECTIONS else "systemd"
     return f"{fault}: {reader} drops what it stands in or what follows" if fault else ""

@@ -28,10 +28,10 @@ def kept_name(node: Node) -> str:
     return "" if "%" in name else name
 
 
-def made_alike(before: Node, node: Node) -> bool:
+def _made_alike(changes: Changes, before: Node, node: Node) -> bool:
     """Whether podman would make the same network or volume of both."""
     section = _SECTIONS[node.object.resource_type]
-    return not any(d.section == section for d in differences(before.text, node.text))
+    return changes.spare(node) or not any(d.section == section for d in differences(before.text, node.text))
 
 
 def outdated_networks(
@@ -52,7 +52,7 @@ def outdated_networks(
             continue  # a network that was never ours is taken as it is
         before = changes.old.nodes.get(unit)
         if before is not None and unit in as_before and changes.stands(before):
-            outdated = not made_alike(before, node)
+            outdated = not _made_alike(changes, before, node)
         else:
             outdated = unit not in fresh
         name = kept_name(before or node)
@@ -96,16 +96,17 @@ def kept_volumes(
         before, name = changes.old.nodes.get(unit), kept_name(node)
         if before is None or unit not in started or states[unit].active != "active":
             continue
-        if started[unit] == node.inputs and changes.stands(before):
-            found[unit] = ""  # it is as it was made, whatever its file said meanwhile
-        if (
-            started[unit] == node.inputs
-            or kept_name(before) != name
-            or (unit in as_before and made_alike(before, node))
-        ):
-            continue  # of another name it is another one
-        found[unit] = (
-            f"podman keeps the volume {name or 'of this unit'} as it was made, with its data; to have it made anew, save them, "
-            f"then `systemctl stop {unit}`, `podman volume rm {name or 'NAME'}` and `core-ops apply`"
-        )
+        if started[unit] == node.inputs:
+            found |= (
+                {unit: ""} if changes.stands(before) else {}
+            )  # it is as it was made, whatever its file said meanwhile
+        elif kept_name(before) == name and not (unit in as_before and _made_alike(changes, before, node)):
+            found[unit] = _decision(unit, name)
     return found
+
+
+def _decision(unit: str, name: str) -> str:
+    return (
+        f"podman keeps the volume {name or 'of this unit'} as it was made, with its data; to have it made anew, save them, "
+        f"then `systemctl stop {unit}`, `podman volume rm {name or 'NAME'}` and `core-ops apply`"
+    )

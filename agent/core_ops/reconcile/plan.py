@@ -14,6 +14,7 @@ from core_ops.reconcile.diffs import file_diff
 from core_ops.reconcile.effects import effects, started
 from core_ops.reconcile.graph import Graph, Node, build
 from core_ops.reconcile.images import image_needs
+from core_ops.reconcile.made import NOTHING_MADE, Made
 from core_ops.reconcile.meaning import differences
 from core_ops.reconcile.model import (
     Action,
@@ -35,11 +36,11 @@ from core_ops.reconcile.unitfile import UnitText, parse
 _KEYS_SHOWN = 4
 
 
-def plan(desired: Desired, last: LastApplied, observed: Observed) -> Plan:
+def plan(desired: Desired, last: LastApplied, observed: Observed, made: Made = NOTHING_MADE) -> Plan:
     """Return what has to be done so that a host becomes what it should be, and why."""
     graph = build(desired)
     before = build(last.desired) if last.desired and last.desired != desired else None
-    found = with_mount_points(compare(desired, graph, before, last, observed), graph, last, observed)
+    found = with_mount_points(compare(desired, graph, before, last, observed, made), graph, last, observed)
     entries = (
         *_ordered(_entries(desired, graph, found), graph),
         *_removals(found),
