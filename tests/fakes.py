@@ -23,28 +23,30 @@ from core_ops.reconcile.model import (
     Accounts,
     Desired,
     Directories,
-    Effect,
-    Failure,
     FileState,
     Item,
     MountPoint,
     Observed,
+    RootEntry,
+    RootState,
+    Source,
+    TreeFile,
+    UnitState,
+    UntrustedRevision,
+)
+from core_ops.reconcile.mountneeds import mount_needs
+from core_ops.reconcile.planned import (
+    Effect,
+    Failure,
     Plan,
     ReloadManager,
     RemoveFile,
     RemoveNetwork,
     RemoveUndeclared,
-    RootEntry,
-    RootState,
     SetEnablement,
-    Source,
-    TreeFile,
     UnitJob,
-    UnitState,
-    UntrustedRevision,
     WriteFile,
 )
-from core_ops.reconcile.mountneeds import mount_needs
 from core_ops.reconcile.preflight import Examination, seal
 from core_ops.reconcile.quadlet import Peers, Relations, host_paths, mentions, peers, related, runtime_unit
 from core_ops.reconcile.record import Record

@@ -7,21 +7,14 @@ import json
 
 from core_ops.ports import Host
 from core_ops.reconcile.compare import Subjects
-from core_ops.reconcile.model import (
-    Desired,
-    Directories,
+from core_ops.reconcile.model import Desired, Directories, FileState, Item, Obj, Observed, Owned, Source
+from core_ops.reconcile.planned import (
     Effect,
-    FileState,
-    Item,
-    Obj,
-    Observed,
-    Owned,
     Plan,
     ReloadManager,
     RemoveFile,
     RemoveUndeclared,
     SetEnablement,
-    Source,
     UnitJob,
     WriteFile,
 )

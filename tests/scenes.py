@@ -10,8 +10,9 @@ from core_ops.reconcile.applyview import ApplyView
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.events import Event, RunFinished
-from core_ops.reconcile.model import Desired, Directories, Effect, Failure, Observed, Result, Source, WriteFile
+from core_ops.reconcile.model import Desired, Directories, Observed, Source
 from core_ops.reconcile.pin import Trust
+from core_ops.reconcile.planned import Effect, Failure, Result, WriteFile
 from core_ops.reconcile.record import Controller, Record, Status
 from core_ops.reconcile.stream import Stream
 from core_ops.reconcile.stream import told as tell

@@ -15,8 +15,9 @@ from hypothesis import Phase, given, seed, settings
 
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.graph import Graph, build
-from core_ops.reconcile.model import Accounts, Desired, LastApplied, Observed, Plan
+from core_ops.reconcile.model import Accounts, Desired, LastApplied, Observed
 from core_ops.reconcile.plan import plan
+from core_ops.reconcile.planned import Plan
 from fakes import FakeHost
 from trees import rendered, worlds
 

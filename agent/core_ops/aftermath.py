@@ -7,8 +7,9 @@ import msgspec
 
 from core_ops.outlook import Goal, Ports, initialised
 from core_ops.reconcile import ending, events, record, retry, snapshots
-from core_ops.reconcile.model import Desired, Failure, LastApplied, Plan, Result
+from core_ops.reconcile.model import Desired, LastApplied
 from core_ops.reconcile.phases import PhaseChanged
+from core_ops.reconcile.planned import Failure, Plan, Result
 from core_ops.reconcile.record import Record
 
 

@@ -10,8 +10,8 @@ import msgspec
 from core_ops.errors import CoreOpsError, HostError
 from core_ops.outlook import Ports
 from core_ops.reconcile import effects, events, images, verdict
-from core_ops.reconcile.model import Effect, Failure, Plan, Result
 from core_ops.reconcile.phases import Applying, Phase, PhaseChanged, PhaseState, Pulling
+from core_ops.reconcile.planned import Effect, Failure, Plan, Result
 from core_ops.reconcile.record import Record
 
 

@@ -6,7 +6,8 @@ from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.complaints import Generated
 from core_ops.reconcile.events import Event
-from core_ops.reconcile.model import Desired, Effect, Failure, Observed, Plan, TreeFile, UntrustedRevision
+from core_ops.reconcile.model import Desired, Observed, TreeFile, UntrustedRevision
+from core_ops.reconcile.planned import Effect, Failure, Plan
 from core_ops.reconcile.preflight import Examination
 from core_ops.reconcile.record import Record
 from core_ops.reconcile.snapshots import Snapshot

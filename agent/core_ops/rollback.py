@@ -10,7 +10,8 @@ from core_ops import run
 from core_ops.errors import HostError
 from core_ops.outlook import Goal, Ports, initialised
 from core_ops.reconcile import events, snapshots
-from core_ops.reconcile.model import Desired, Plan, Result
+from core_ops.reconcile.model import Desired
+from core_ops.reconcile.planned import Plan, Result
 from core_ops.reconcile.record import Record
 
 

@@ -12,14 +12,9 @@ from core_ops.outlook import Goal, Ports, initialised, look, with_refusal
 from core_ops.reconcile import effects, ending, events, judge, record, retry, verdict
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.made import NOTHING_MADE, Made, made, worth_asking
-from core_ops.reconcile.model import (
-    Desired,
-    Failure,
-    LastApplied,
-    Plan,
-    Result,
-)
+from core_ops.reconcile.model import Desired, LastApplied
 from core_ops.reconcile.plan import plan as make_plan
+from core_ops.reconcile.planned import Failure, Plan, Result
 from core_ops.reconcile.record import Record
 
 SETTLE_TIMEOUT_S = 20.0  # how long units may be on their way up after their job was done

@@ -17,7 +17,8 @@ from core_ops.host import files
 from core_ops.host.terminal import Terminal, standard
 from core_ops.reconcile.guide import guide
 from core_ops.reconcile.guidewords import MARKER, PLACE
-from core_ops.reconcile.model import Obj, WriteFile
+from core_ops.reconcile.model import Obj
+from core_ops.reconcile.planned import WriteFile
 
 Outcome = Literal["created", "updated", "unchanged"]
 _MODE = 0o644

@@ -13,8 +13,8 @@ from core_ops import settings
 from core_ops.errors import CoreOpsError
 from core_ops.host import unitlog
 from core_ops.host.terminal import Progress, Terminal, is_terminal, standard
-from core_ops.reconcile.model import Result
 from core_ops.reconcile.phases import PhaseChanged
+from core_ops.reconcile.planned import Result
 from core_ops.reconcile.resultview import result_view
 from core_ops.reconcile.resultwords import result_lines
 

@@ -12,7 +12,7 @@ from core_ops.host import audit
 from core_ops.outlook import Ports
 from core_ops.reconcile import events
 from core_ops.reconcile.audit import Call, audited, file_name
-from core_ops.reconcile.model import Plan, Result
+from core_ops.reconcile.planned import Plan, Result
 from core_ops.reconcile.record import Controller, timestamp
 
 _NAMES_TRIED = 100

@@ -22,7 +22,7 @@ from core_ops.host.terminal import Doubts, Progress, Terminal, is_terminal, read
 from core_ops.ports import Reporter
 from core_ops.reconcile import words
 from core_ops.reconcile.contract import plan_view
-from core_ops.reconcile.model import Plan, Result
+from core_ops.reconcile.planned import Plan, Result
 from core_ops.reconcile.record import Record, notices
 from core_ops.telling import Shown, progress_of, resolving, show_result, told
 from core_ops.trail import Trail

@@ -19,26 +19,22 @@ from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.complaints import Generated
 from core_ops.reconcile.events import Event
-from core_ops.reconcile.model import (
-    Desired,
-    Directories,
+from core_ops.reconcile.model import Desired, Directories, Observed, TreeFile, UntrustedRevision
+from core_ops.reconcile.model import Source as Origin
+from core_ops.reconcile.mountpoints import advice
+from core_ops.reconcile.pin import Pin, Trust
+from core_ops.reconcile.planned import (
     Effect,
     Failure,
-    Observed,
     Plan,
     ReloadManager,
     RemoveFile,
     RemoveNetwork,
     RemoveUndeclared,
     SetEnablement,
-    TreeFile,
     UnitJob,
-    UntrustedRevision,
     WriteFile,
 )
-from core_ops.reconcile.model import Source as Origin
-from core_ops.reconcile.mountpoints import advice
-from core_ops.reconcile.pin import Pin, Trust
 from core_ops.reconcile.preflight import Examination
 from core_ops.reconcile.record import Controller, Record
 from core_ops.settings import Settings

@@ -12,7 +12,8 @@ import pytest
 from core_ops.errors import HostError, LockedError
 from core_ops.host import accounts, files
 from core_ops.host.lock import held
-from core_ops.reconcile.model import Account, FileState, Obj, RemoveFile, WriteFile
+from core_ops.reconcile.model import Account, FileState, Obj
+from core_ops.reconcile.planned import RemoveFile, WriteFile
 
 OBJECT = Obj("config", "etc/x")
 

@@ -7,8 +7,9 @@ import pytest
 
 from core_ops.examiner import generated
 from core_ops.reconcile.made import Made, made, worth_asking
-from core_ops.reconcile.model import LastApplied, Plan, ReloadManager, WriteFile
+from core_ops.reconcile.model import LastApplied
 from core_ops.reconcile.plan import plan
+from core_ops.reconcile.planned import Plan, ReloadManager, WriteFile
 from core_ops_verify.guest.assets import prepare_without_agent
 from integration.test_quadlet_generator import command
 from trees import rendered

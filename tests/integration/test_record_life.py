@@ -22,7 +22,8 @@ from core_ops.host.machine import inputs
 from core_ops.host.store import Store
 from core_ops.host.unrecorded import Unrecorded
 from core_ops.reconcile import retry, snapshots
-from core_ops.reconcile.model import Desired, Failure, LastApplied, Obj, Owned
+from core_ops.reconcile.model import Desired, LastApplied, Obj, Owned
+from core_ops.reconcile.planned import Failure
 from core_ops.reconcile.record import Record, Status
 from core_ops.reconcile.snapshots import History
 from integration.test_cli import EXAMPLE, core_ops, dirs

@@ -8,7 +8,8 @@ import pytest
 
 from core_ops.errors import HostError
 from core_ops.host import roots
-from core_ops.reconcile.model import Obj, RemoveUndeclared, RootEntry, RootState
+from core_ops.reconcile.model import Obj, RootEntry, RootState
+from core_ops.reconcile.planned import RemoveUndeclared
 
 OBJECT = Obj("config", "etc/x")
 

@@ -10,18 +10,9 @@ from core_ops import outlook, run
 from core_ops.host.store import Store
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import Subjects
-from core_ops.reconcile.model import (
-    Desired,
-    Effect,
-    Failure,
-    Observed,
-    Plan,
-    RemoveFile,
-    RemoveUndeclared,
-    Result,
-    WriteFile,
-)
+from core_ops.reconcile.model import Desired, Observed
 from core_ops.reconcile.pin import Trust
+from core_ops.reconcile.planned import Effect, Failure, Plan, RemoveFile, RemoveUndeclared, Result, WriteFile
 from core_ops.reconcile.record import Controller, Status
 from core_ops.wiring import LocalHost
 from fakes import FakeClock, FakeHost, FakeProver, FakeSource, Loaded, Recorder

@@ -16,19 +16,10 @@ from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.events import Changed
 from core_ops.reconcile.graph import Graph, build
-from core_ops.reconcile.model import (
-    Accounts,
-    Desired,
-    Directories,
-    Effect,
-    LastApplied,
-    Observed,
-    Plan,
-    UnitJob,
-    WriteFile,
-)
+from core_ops.reconcile.model import Accounts, Desired, Directories, LastApplied, Observed
 from core_ops.reconcile.pin import Trust
 from core_ops.reconcile.plan import plan
+from core_ops.reconcile.planned import Effect, Plan, UnitJob, WriteFile
 from core_ops.reconcile.record import Controller, Record, Status
 from fakes import Cut, FakeClock, FakeHost, FakeProver, FakeSource, FakeStore, Recorder
 from trees import HOST, by_hand, rendered, worlds

@@ -16,8 +16,9 @@ from core_ops.reconcile import retry
 from core_ops.reconcile.authority import Proof
 from core_ops.reconcile.events import ProgressStopped, RunFinished, StoodStill
 from core_ops.reconcile.graph import build
-from core_ops.reconcile.model import Anchor, Desired, Directories, Failure, Result, WriteFile
+from core_ops.reconcile.model import Anchor, Desired, Directories
 from core_ops.reconcile.pin import Trust
+from core_ops.reconcile.planned import Failure, Result, WriteFile
 from core_ops.reconcile.record import Controller, Record, Status, lifecycle
 from fakes import Cut, FakeClock, FakeHost, FakeProver, FakeSource, FakeStore, Recorder
 from trees import HOST, outcome, tree, worlds

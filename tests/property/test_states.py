@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from core_ops.reconcile.graph import Graph, Node
-from core_ops.reconcile.model import Plan, UnitJob
 from core_ops.reconcile.plan import plan
+from core_ops.reconcile.planned import Plan, UnitJob
 from property.test_converge import below
 from states import File, State, States, carried_out, graph, shuffled
 

@@ -13,7 +13,8 @@ from core_ops.reconcile.events import Planned, RunFinished
 from core_ops.reconcile.explain import Explained, explain
 from core_ops.reconcile.explainview import explain_lines, explain_view
 from core_ops.reconcile.graph import build
-from core_ops.reconcile.model import Desired, Result
+from core_ops.reconcile.model import Desired
+from core_ops.reconcile.planned import Result
 from core_ops.reconcile.resultview import ResultView, result_view
 from core_ops.reconcile.resultwords import result_lines
 from core_ops.reconcile.words import brief_lines, plan_lines

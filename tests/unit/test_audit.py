@@ -4,8 +4,9 @@ import json
 
 from core_ops.errors import SourceError
 from core_ops.reconcile.audit import SIZE_LIMIT_BYTES, Call, audited, file_name
-from core_ops.reconcile.model import Failure, LastApplied, Observed, Plan, Result
+from core_ops.reconcile.model import LastApplied, Observed
 from core_ops.reconcile.plan import plan
+from core_ops.reconcile.planned import Failure, Plan, Result
 from core_ops.reconcile.record import Controller
 from trees import rendered
 

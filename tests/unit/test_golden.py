@@ -18,8 +18,9 @@ from core_ops.reconcile.explain import Explained, explain
 from core_ops.reconcile.explainview import ExplainView, explain_lines, explain_view
 from core_ops.reconcile.graph import build
 from core_ops.reconcile.guide import guide
-from core_ops.reconcile.model import Anchor, Desired, Failure, LastApplied, Obj, Plan, Result, TreeFile
+from core_ops.reconcile.model import Anchor, Desired, LastApplied, Obj, TreeFile
 from core_ops.reconcile.plan import plan
+from core_ops.reconcile.planned import Failure, Plan, Result
 from core_ops.reconcile.record import DesiredState, Reconciliation, Record, Refusal, Status, lifecycle, notices
 from core_ops.reconcile.resultview import result_view
 from core_ops.reconcile.resultwords import result_lines

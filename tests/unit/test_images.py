@@ -7,9 +7,10 @@ from core_ops.reconcile import narrow
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.events import ImagePulled
 from core_ops.reconcile.images import needed, to_pull, tolerates
-from core_ops.reconcile.model import Desired, ImageNeed, LastApplied, Obj, PullPolicy
+from core_ops.reconcile.model import Desired, LastApplied, Obj
 from core_ops.reconcile.phases import Pulling
 from core_ops.reconcile.plan import plan
+from core_ops.reconcile.planned import ImageNeed, PullPolicy
 from fakes import FakeHost
 from scenes import Scene
 from trees import INSTALL, rendered

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from core_ops.reconcile import record, retry
-from core_ops.reconcile.model import Failure, Obj
+from core_ops.reconcile.model import Obj
+from core_ops.reconcile.planned import Failure
 from core_ops.reconcile.record import Controller, DesiredState, Ending, Record, RunStatus, Status, lifecycle, notices
 from core_ops.reconcile.snapshots import History, Snapshot
 from core_ops.reconcile.words import status_lines

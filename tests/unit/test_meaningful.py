@@ -6,8 +6,8 @@ import pytest
 from core_ops.reconcile.contract import plan_view
 from core_ops.reconcile.judge import judge
 from core_ops.reconcile.keys import TAKEN_IN
-from core_ops.reconcile.model import Plan, ReloadManager, SetEnablement, UnitJob, WriteFile
 from core_ops.reconcile.plan import plan
+from core_ops.reconcile.planned import Plan, ReloadManager, SetEnablement, UnitJob, WriteFile
 from core_ops.reconcile.verdict import outcome
 from core_ops.reconcile.words import plan_lines
 from trees import rendered

@@ -11,20 +11,11 @@ from core_ops.reconcile.graph import build
 from core_ops.reconcile.judge import judge
 from core_ops.reconcile.layout import read_layout
 from core_ops.reconcile.lints import lint
-from core_ops.reconcile.model import (
-    Directories,
-    LastApplied,
-    MountPoint,
-    MountPointKind,
-    Observed,
-    Plan,
-    Source,
-    UnitJob,
-    WriteFile,
-)
+from core_ops.reconcile.model import Directories, LastApplied, MountPoint, MountPointKind, Observed, Source
 from core_ops.reconcile.mountpoints import advice
 from core_ops.reconcile.pin import Trust
 from core_ops.reconcile.plan import plan
+from core_ops.reconcile.planned import Plan, UnitJob, WriteFile
 from core_ops.reconcile.record import Controller, Record, Status
 from core_ops.reconcile.render import resolve
 from fakes import FakeClock, FakeHost, FakeProver, FakeSource, FakeStore, Recorder

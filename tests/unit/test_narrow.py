@@ -3,18 +3,9 @@
 from core_ops.reconcile import narrow, retry
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.graph import build
-from core_ops.reconcile.model import (
-    Desired,
-    Failure,
-    LastApplied,
-    Obj,
-    Plan,
-    ReloadManager,
-    RemoveFile,
-    SetEnablement,
-    UnitJob,
-)
+from core_ops.reconcile.model import Desired, LastApplied, Obj
 from core_ops.reconcile.plan import plan
+from core_ops.reconcile.planned import Failure, Plan, ReloadManager, RemoveFile, SetEnablement, UnitJob
 from core_ops.reconcile.retry import Diagnosis
 from fakes import FakeHost
 from trees import rendered

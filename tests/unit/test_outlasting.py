@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 from core_ops.reconcile.compare import subjects
-from core_ops.reconcile.model import Desired, Plan
+from core_ops.reconcile.model import Desired
 from core_ops.reconcile.plan import plan
+from core_ops.reconcile.planned import Plan
 from scenes import Scene, of
 from trees import rendered
 from unit.test_plan import entry, jobs
@@ -134,6 +135,7 @@ def test_a_volume_is_left_as_it_was_made_until_somebody_decides() -> None:
     assert (found.action, found.steps) == ("update", ())
     assert found.causes[0].summary == "changed in the repository: Device=, Type="
     assert "`podman volume rm systemd-data`" in found.notes[0]
+    assert "data-volume.service" in {s.unit for s in planned(scene, changed).started}  # a cut does not forget it
     running = dict(scene.host.running)
     assert scene.converge(changed).outcome == "converged"
     assert scene.host.log == ["daemon-reload"]

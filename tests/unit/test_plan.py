@@ -10,20 +10,9 @@ from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.effects import batches
 from core_ops.reconcile.graph import build
 from core_ops.reconcile.judge import judge
-from core_ops.reconcile.model import (
-    Desired,
-    Entry,
-    LastApplied,
-    Observed,
-    Plan,
-    RemoveUndeclared,
-    RootEntry,
-    RootState,
-    SetEnablement,
-    UnitJob,
-    UnitState,
-)
+from core_ops.reconcile.model import Desired, LastApplied, Observed, RootEntry, RootState, UnitState
 from core_ops.reconcile.plan import plan
+from core_ops.reconcile.planned import Entry, Plan, RemoveUndeclared, SetEnablement, UnitJob
 from core_ops.reconcile.record import Record, Status
 from fakes import FakeHost, FakeStore
 from trees import outcome, rendered, tree

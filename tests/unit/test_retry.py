@@ -7,8 +7,9 @@ import pytest
 from core_ops.reconcile import ending, retry
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.events import Failed, journal_entry
-from core_ops.reconcile.model import Failure, LastApplied, Obj, Result
+from core_ops.reconcile.model import LastApplied, Obj
 from core_ops.reconcile.plan import plan
+from core_ops.reconcile.planned import Failure, Result
 from core_ops.reconcile.retry import Attempt
 from fakes import FakeHost
 from trees import rendered

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from core_ops.reconcile.model import Outcome, ReloadManager, SetEnablement, UnitJob
+from core_ops.reconcile.planned import Outcome, ReloadManager, SetEnablement, UnitJob
 from core_ops.reconcile.resultview import ResultView, result_view
 from scenes import Scene, Unwilling
 from trees import rendered

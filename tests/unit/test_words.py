@@ -16,8 +16,9 @@ from core_ops.reconcile.contract import (
 from core_ops.reconcile.explain import Explained, explain
 from core_ops.reconcile.explainview import explain_lines, explain_view
 from core_ops.reconcile.graph import build
-from core_ops.reconcile.model import Failure, LastApplied, Result
+from core_ops.reconcile.model import LastApplied
 from core_ops.reconcile.plan import plan
+from core_ops.reconcile.planned import Failure, Result
 from core_ops.reconcile.resultview import result_view
 from core_ops.reconcile.resultwords import result_lines
 from core_ops.reconcile.words import REQUIRED_SHOWN, REQUIRED_SHOWN_FULL, plan_lines

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from os import getegid, geteuid
 
 from core_ops.errors import HostError
-from core_ops.reconcile.model import Account, Accounts, FileState, WriteFile
+from core_ops.reconcile.model import Account, Accounts, FileState
+from core_ops.reconcile.planned import WriteFile
 
 
 def observe(users: Iterable[str], groups: Iterable[str], files: Iterable[FileState]) -> Accounts:

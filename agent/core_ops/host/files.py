@@ -14,7 +14,8 @@ from collections.abc import Generator
 import msgspec
 
 from core_ops.errors import HostError
-from core_ops.reconcile.model import FileState, RemoveFile, WriteFile
+from core_ops.reconcile.model import FileState
+from core_ops.reconcile.planned import RemoveFile, WriteFile
 
 # A desired file has at most 1 MiB, so one byte more is enough to know that what stands there is something else.
 READ_LIMIT_BYTES = 1024 * 1024 + 1

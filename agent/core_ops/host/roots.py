@@ -11,8 +11,9 @@ import stat
 from collections.abc import Generator, Iterator
 
 from core_ops.errors import HostError
-from core_ops.reconcile.model import RemoveUndeclared, RootEntry, RootState
+from core_ops.reconcile.model import RootEntry, RootState
 from core_ops.reconcile.mounted import LIMIT_BYTES, parse
+from core_ops.reconcile.planned import RemoveUndeclared
 
 ENTRY_LIMIT = 10_000
 DEPTH_LIMIT = 16

@@ -25,8 +25,8 @@ from core_ops.reconcile.events import (
     Warned,
     effect_words,
 )
-from core_ops.reconcile.model import RemoveFile, RemoveUndeclared, Result, WriteFile
 from core_ops.reconcile.phases import Applying, Pulling
+from core_ops.reconcile.planned import RemoveFile, RemoveUndeclared, Result, WriteFile
 from core_ops.reconcile.stream import Stream, told
 from core_ops.reconcile.words import brief_lines, heading_lines, plan_lines
 

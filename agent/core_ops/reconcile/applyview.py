@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from core_ops.reconcile.contract import CauseView, Count, ObjectView, RevisionView, View
-from core_ops.reconcile.model import Action
 from core_ops.reconcile.phases import Phase, PhaseState
+from core_ops.reconcile.planned import Action
 
 EventKind = Literal[
     "planned",

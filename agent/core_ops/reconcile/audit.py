@@ -7,7 +7,8 @@ directory is read by more people than the file. Its size has a limit; what does 
 import msgspec
 
 from core_ops.errors import CoreOpsError
-from core_ops.reconcile.model import Entry, Failure, Plan, Result, Source, Value
+from core_ops.reconcile.model import Source, Value
+from core_ops.reconcile.planned import Entry, Failure, Plan, Result
 from core_ops.reconcile.record import Controller
 
 SIZE_LIMIT_BYTES = 256 * 1024

@@ -9,17 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from core_ops.reconcile.model import (
-    Action,
-    Cause,
-    CauseKind,
-    DiffKind,
-    Entry,
-    Obj,
-    Plan,
-    ResourceType,
-    Source,
-)
+from core_ops.reconcile.model import Obj, ResourceType, Source
+from core_ops.reconcile.planned import Action, Cause, CauseKind, DiffKind, Entry, Plan
 
 Count = Annotated[int, Meta(ge=0)]
 Revision = Annotated[str, Meta(pattern=r"^([0-9a-f]{40}|\(stateless(\+dirty)?\))$")]

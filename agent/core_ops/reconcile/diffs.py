@@ -8,7 +8,8 @@ import difflib
 
 from core_ops.reconcile import ownership
 from core_ops.reconcile.changes import FileChange
-from core_ops.reconcile.model import DiffKind, Value
+from core_ops.reconcile.model import Value
+from core_ops.reconcile.planned import DiffKind
 
 DIFF_LIMIT_BYTES = 64 * 1024  # a longer file is summed up: nobody reads such a diff, and it may be data
 _UNENDED = "\n\\ No newline at end of file"

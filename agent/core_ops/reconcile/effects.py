@@ -9,16 +9,14 @@ from collections.abc import Iterator
 
 from core_ops.reconcile.compare import ENABLED, UP, Comparison
 from core_ops.reconcile.graph import Graph
-from core_ops.reconcile.model import (
+from core_ops.reconcile.model import Obj, Owned, UnitState
+from core_ops.reconcile.planned import (
     Effect,
-    Obj,
-    Owned,
     ReloadManager,
     RemoveFile,
     RemoveNetwork,
     SetEnablement,
     UnitJob,
-    UnitState,
     WriteFile,
 )
 

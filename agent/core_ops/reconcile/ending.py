@@ -4,7 +4,8 @@ import msgspec
 
 from core_ops.reconcile import narrow, retry, verdict
 from core_ops.reconcile.graph import build
-from core_ops.reconcile.model import Desired, Failure, Plan, Result
+from core_ops.reconcile.model import Desired
+from core_ops.reconcile.planned import Failure, Plan, Result
 from core_ops.reconcile.record import Ending, Record
 from core_ops.reconcile.retry import Diagnosis
 

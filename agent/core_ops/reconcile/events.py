@@ -5,7 +5,9 @@ The ids are random and fixed for ever (`journalctl MESSAGE_ID=...`); the field n
 
 from typing import assert_never
 
-from core_ops.reconcile.model import (
+from core_ops.reconcile.model import Value
+from core_ops.reconcile.phases import Applying, PhaseChanged, Pulling
+from core_ops.reconcile.planned import (
     Effect,
     Failure,
     ImageNeed,
@@ -17,10 +19,8 @@ from core_ops.reconcile.model import (
     Result,
     SetEnablement,
     UnitJob,
-    Value,
     WriteFile,
 )
-from core_ops.reconcile.phases import Applying, PhaseChanged, Pulling
 from core_ops.reconcile.retry import Diagnosis, words
 
 _ERROR, _WARNING, _NOTICE, _INFO = 3, 4, 5, 6  # syslog priorities, as journald wants them

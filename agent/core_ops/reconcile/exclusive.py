@@ -8,7 +8,8 @@ go; anything else may be in use by somebody, so it blocks.
 from collections.abc import Iterator, Mapping
 
 from core_ops.reconcile.graph import Node, config_names
-from core_ops.reconcile.model import Cause, Desired, Entry, Obj, Owned, RemoveUndeclared, RootEntry, RootState, Value
+from core_ops.reconcile.model import Desired, Obj, Owned, RootEntry, RootState, Value
+from core_ops.reconcile.planned import Cause, Entry, RemoveUndeclared
 
 
 class Obstacle(Value, frozen=True, order=True):

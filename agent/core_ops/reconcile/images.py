@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from core_ops.errors import HostError
 from core_ops.reconcile.effects import started
 from core_ops.reconcile.graph import Graph, Node
-from core_ops.reconcile.model import ImageNeed, Plan, PullPolicy
+from core_ops.reconcile.planned import ImageNeed, Plan, PullPolicy
 from core_ops.reconcile.quoting import unquoted
 from core_ops.reconcile.unitfile import UnitText
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from core_ops.reconcile.compare import converged
 from core_ops.reconcile.exclusive import undeclared
-from core_ops.reconcile.model import NATIVE_TYPES, Desired, Failure, Item, Observed, Plan, UnitState
+from core_ops.reconcile.model import NATIVE_TYPES, Desired, Item, Observed, UnitState
 from core_ops.reconcile.mountpoints import unmounted
 from core_ops.reconcile.ownership import as_asked
+from core_ops.reconcile.planned import Failure, Plan
 from core_ops.reconcile.variance import only_formatting
 
 

@@ -10,16 +10,15 @@ from collections.abc import Set as AbstractSet
 import msgspec
 
 from core_ops.reconcile.graph import Graph
-from core_ops.reconcile.model import (
+from core_ops.reconcile.model import Obj, Started
+from core_ops.reconcile.planned import (
     Effect,
     Entry,
-    Obj,
     Plan,
     ReloadManager,
     RemoveFile,
     RemoveNetwork,
     SetEnablement,
-    Started,
     UnitJob,
     WriteFile,
 )

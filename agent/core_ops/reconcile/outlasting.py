@@ -107,6 +107,6 @@ def kept_volumes(
 
 def _decision(unit: str, name: str) -> str:
     return (
-        f"podman keeps the volume {name or 'of this unit'} as it was made, with its data; to have it made anew, save them, "
+        f"podman keeps the volume {name or 'of this unit'} as it was made, with its data; to have it made anew, save these, "
         f"then `systemctl stop {unit}`, `podman volume rm {name or 'NAME'}` and `core-ops apply`"
     )

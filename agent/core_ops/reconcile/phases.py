@@ -6,7 +6,8 @@ minutes should say one thing, not twelve.
 
 from typing import Literal
 
-from core_ops.reconcile.model import Effect, ImageNeed, Value
+from core_ops.reconcile.model import Value
+from core_ops.reconcile.planned import Effect, ImageNeed
 
 Phase = Literal["resolution", "graph_construction", "planning", "execution", "convergence_check", "final_summary"]
 PhaseState = Literal["started", "succeeded", "failed", "skipped"]

@@ -23,7 +23,8 @@ from core_ops.reconcile.contract import (
     prerequisites,
     revision_view,
 )
-from core_ops.reconcile.model import Action, Entry, Failure, FinalState, Obj, Outcome, Result
+from core_ops.reconcile.model import Obj
+from core_ops.reconcile.planned import Action, Entry, Failure, FinalState, Outcome, Result
 from core_ops.reconcile.verdict import Verdict, verdicts
 
 

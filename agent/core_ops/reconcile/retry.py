@@ -7,7 +7,8 @@ does a person. Nothing here knows the time: it comes with the attempts.
 
 from typing import Literal
 
-from core_ops.reconcile.model import Desired, Failure, Value
+from core_ops.reconcile.model import Desired, Value
+from core_ops.reconcile.planned import Failure
 
 LIMIT = 3  # attempts that fail in the same way
 WINDOW = 4  # A, B, A, B: two ways that take turns

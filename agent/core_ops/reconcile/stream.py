@@ -12,12 +12,13 @@ from msgspec import UNSET
 from core_ops.reconcile.applyview import ApplySummary, ApplyView, EventKind, EventState, EventView, PhaseView
 from core_ops.reconcile.contract import ObjectView, cause_views, object_view, revision_view
 from core_ops.reconcile.events import Changed, Event, Failed, ImagePulled, Planned, RunFinished
-from core_ops.reconcile.model import (
+from core_ops.reconcile.model import Obj, Value
+from core_ops.reconcile.phases import Applying, Phase, PhaseChanged, Pulling
+from core_ops.reconcile.planned import (
     Effect,
     Entry,
     Failure,
     FinalState,
-    Obj,
     Plan,
     ReloadManager,
     RemoveFile,
@@ -26,10 +27,8 @@ from core_ops.reconcile.model import (
     Result,
     SetEnablement,
     UnitJob,
-    Value,
     WriteFile,
 )
-from core_ops.reconcile.phases import Applying, Phase, PhaseChanged, Pulling
 from core_ops.reconcile.verdict import acts, verdicts
 
 _NOTHING = ApplySummary(0, 0, 0, 0, 0, 0, 0)

@@ -9,18 +9,8 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from core_ops.reconcile.effects import brings_up
-from core_ops.reconcile.model import (
-    Effect,
-    Entry,
-    Failure,
-    FinalState,
-    Obj,
-    Outcome,
-    Plan,
-    ReloadManager,
-    Result,
-    Value,
-)
+from core_ops.reconcile.model import Obj, Value
+from core_ops.reconcile.planned import Effect, Entry, Failure, FinalState, Outcome, Plan, ReloadManager, Result
 
 _FILES = frozenset({"config", "dropin"})
 _AT_REST = frozenset({"no_op", "blocked", "skipped"})
