@@ -122,6 +122,33 @@ def _left_alone() -> Plan:
     return plan(desired, last, msgspec.structs.replace(seen, files=files, units=units))
 
 
+KINDS = {
+    "services/s/net.network": "[Network]\n",
+    "services/s/data.volume": "[Volume]\n",
+    "services/s/db.container": f"[Container]\nImage=db:1\nNetwork=net.network\nVolume=data.volume:/d\n{INSTALL}",
+    "services/s/api.service": f"[Service]\nExecStart=/bin/api -c /etc/s/api.conf\nExecReload=/bin/kill -HUP 1\n{INSTALL}",
+    "services/s/config/api.conf": "a = 1\n",
+    "services/s/quiet.service": f"[Service]\nExecStart=/bin/quiet\n{INSTALL}",
+    "services/s/calm.service": f"[Service]\nExecStart=/bin/calm\n{INSTALL}",
+    "services/s/gone.service": f"[Service]\nExecStart=/bin/gone\n{INSTALL}",
+}
+CHANGED = {
+    "services/s/net.network": "[Network]\nSubnet=10.9.0.0/24\n",
+    "services/s/data.volume": "[Volume]\nDevice=/dev/sdz\n",
+    "services/s/config/api.conf": "a = 2\n",
+    "services/s/quiet.service": f"# a comment\n{KINDS['services/s/quiet.service']}",
+    "services/s/calm.service": f"[Unit]\nDescription=Calm\n{KINDS['services/s/calm.service']}",
+    "services/s/new.service": f"[Service]\nExecStart=/bin/new\n{INSTALL}",
+}
+
+
+def _every_impact() -> Plan:
+    """A network, a volume, a reload, a start, a stop, a comment, and a setting that systemd takes in."""
+    host, last = _settled(of("1", KINDS))
+    desired = of("2", {p: t for p, t in {**KINDS, **CHANGED}.items() if "gone" not in p})
+    return plan(desired, last, host.observe(subjects(desired, last)))
+
+
 PLANS: dict[str, Callable[[], Plan]] = {
     "plan-first-run": _first_run,
     "plan-transition": _transition,
@@ -130,6 +157,7 @@ PLANS: dict[str, Callable[[], Plan]] = {
     "plan-in-sync": _in_sync,
     "plan-odd-files": _odd_files,
     "plan-left-alone": _left_alone,
+    "plan-every-impact": _every_impact,
 }
 
 

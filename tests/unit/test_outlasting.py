@@ -154,6 +154,16 @@ def test_a_volume_is_left_as_it_was_made_until_somebody_decides() -> None:
     assert entry(planned(scene, changed), "volume/data").action == "no_op"
 
 
+def test_what_takes_nobody_down_is_no_cause() -> None:
+    """A unit that restarts for one prerequisite does not blame the others that change too."""
+    both = f"[Container]\nImage=x:1\nNetwork=net.network\nVolume=data.volume:/d\n{INSTALL}"
+    files = {**FILES, "services/s/db.container": both}
+    scene = settled(files)
+    changed = {**files, NETWORK: "[Network]\nInternal=true\n", VOLUME: "[Volume]\nDevice=/dev/sdz\n"}
+    found = entry(planned(scene, of("2", changed)), "container/db")
+    assert [c.summary for c in found.causes] == ["network/net changes, and it needs it"]
+
+
 def test_a_volume_with_another_name_is_another_volume() -> None:
     """Its users move to it, and the old one keeps its data."""
     scene = settled(FILES)

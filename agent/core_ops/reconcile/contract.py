@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from core_ops.reconcile.model import Obj, ResourceType, Source
-from core_ops.reconcile.planned import Action, Cause, CauseKind, DiffKind, Entry, Plan
+from core_ops.reconcile.planned import Action, Cause, CauseKind, DiffKind, Entry, Impact, Plan
 
 Count = Annotated[int, Meta(ge=0)]
 Revision = Annotated[str, Meta(pattern=r"^([0-9a-f]{40}|\(stateless(\+dirty)?\))$")]
@@ -78,6 +78,7 @@ class PlanEntryView(View, frozen=True):
     unchanged: bool | UnsetType = UNSET
     steps: tuple[str, ...] | UnsetType = UNSET
     notes: tuple[str, ...] | UnsetType = UNSET
+    impact: Impact | UnsetType = UNSET
 
 
 class PlanSummary(View, frozen=True, omit_defaults=False):
@@ -153,6 +154,7 @@ def _entry(entry: Entry, place: int) -> PlanEntryView:
         unchanged=True if entry.action == "no_op" else UNSET,
         steps=entry.steps or UNSET,
         notes=entry.notes or UNSET,
+        impact=entry.impact if entry.impact != "none" else UNSET,
     )
 
 

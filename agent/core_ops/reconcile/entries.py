@@ -9,7 +9,7 @@ from core_ops.reconcile.diffs import file_diff
 from core_ops.reconcile.graph import Graph, Node
 from core_ops.reconcile.meaning import differences
 from core_ops.reconcile.model import Desired, Item, Obj, UnitState
-from core_ops.reconcile.planned import Action, Cause, Entry
+from core_ops.reconcile.planned import Action, Cause, Entry, Impact
 from core_ops.reconcile.unitfile import UnitText, parse
 
 _KEYS_SHOWN = 4
@@ -55,6 +55,7 @@ def _written(change: FileChange, unit: UnitChange | None, graph: Graph) -> Entry
         steps=_steps(unit) if unit else (),
         notes=(*_taken_in(change, unit), *_notes(unit, graph), *ownership.unknown(change.item, change.accounts)),
         needs=_needs(unit.node, graph) if unit else (),
+        impact=_impact(unit),
     )
 
 
@@ -111,7 +112,8 @@ def _keys(before: Item, item: Item) -> str:
 def _acted(unit: UnitChange, found: Comparison, graph: Graph) -> Entry:
     if unit.left and unit.node.object.resource_type == "volume":
         why = Cause("replacement_required", "it was made from an older definition")
-        return Entry(unit.node.object, "skipped", (why,), _requires(unit.node, graph), notes=(unit.left,))
+        requires, impact = _requires(unit.node, graph), _impact(unit)
+        return Entry(unit.node.object, "skipped", (why,), requires, notes=(unit.left,), impact=impact)
     causes: tuple[Cause, ...] = (*_input_causes(unit.node, found, graph), *_gone_causes(unit.node, found))
     causes = (*causes, *exclusive.causes(unit.node, found.undeclared))
     if not causes and unit.stale:
@@ -126,10 +128,24 @@ def _acted(unit: UnitChange, found: Comparison, graph: Graph) -> Entry:
     causes = (*causes, *_replaced(unit))
     action: Action = "replace" if unit.network else "restart" if unit.job in {"restart", "reload"} else "recover"
     requires, notes, needs = _requires(unit.node, graph), _notes(unit, graph), _needs(unit.node, graph)
-    return Entry(unit.node.object, action, causes, requires, steps=_steps(unit), notes=notes, needs=needs)
+    steps, impact = _steps(unit), _impact(unit)
+    return Entry(unit.node.object, action, causes, requires, steps=steps, notes=notes, needs=needs, impact=impact)
+
+
+def _impact(unit: UnitChange | None) -> Impact:
+    """Return what becomes of a unit that runs, or should."""
+    if unit is None:
+        return "none"
+    if unit.left:
+        return "data_decision" if unit.node.object.resource_type == "volume" else "none"
+    return "recreate" if unit.network else unit.job or ("stop" if unit.stop else "none")
 
 
 def _replaced(unit: UnitChange | None) -> Iterator[Cause]:
+    if unit is not None and unit.left and unit.node.object.resource_type == "volume":
+        yield Cause(
+            "replacement_required", "podman keeps the volume as it was made, until a person decides about its data"
+        )
     if unit is not None and unit.network:
         summary = f"podman keeps the network {unit.network} as it was made, so it is removed and made anew"
         yield Cause("replacement_required", summary)
@@ -143,9 +159,14 @@ def _input_causes(node: Node, found: Comparison, graph: Graph) -> Iterator[Cause
             summary = f"{item.object.display_id} {'is new' if what == 'new' else what}"
             yield Cause("dependency_change", summary, item.object)
     for strong in node.relations.strong:
-        if strong in graph.nodes and strong in found.touched:
+        if strong in found.touched and strong in found.units and _takes_down(found.units[strong]):
             other = graph.nodes[strong].object
             yield Cause("dependency_change", f"{other.display_id} changes, and it needs it", other)
+
+
+def _takes_down(change: UnitChange) -> bool:
+    """Whether what needs a unit goes down, or comes up, with what happens to it: not when it is spared, left or reloaded."""
+    return change.stop or change.job in {"start", "restart"}
 
 
 def _gone_causes(node: Node, found: Comparison) -> Iterator[Cause]:
@@ -213,7 +234,13 @@ def removals(found: Comparison) -> Iterator[Entry]:
         networks = (f"remove network {name}" for gone, name in found.networks if gone == owned)
         steps = (*(f"{verb} {owned.unit}" for verb in verbs if verb), *networks)
         yield Entry(
-            owned.object, "delete", (cause,), diff_summary=f"removes {owned.path}", diff_kind="deletion", steps=steps
+            owned.object,
+            "delete",
+            (cause,),
+            diff_summary=f"removes {owned.path}",
+            diff_kind="deletion",
+            steps=steps,
+            impact="stop" if stops else "none",
         )
 
 

@@ -89,7 +89,7 @@ def _entry(entry: Entry, why: str) -> Entry:
     if entry.action in {"no_op", "skipped", "blocked"}:
         return entry
     action = entry.action if entry.action in _WRITTEN else "skipped"
-    return msgspec.structs.replace(entry, action=action, steps=(), notes=(*entry.notes, why))
+    return msgspec.structs.replace(entry, action=action, steps=(), notes=(*entry.notes, why), impact="none")
 
 
 def _not_started(plan: Plan, units: AbstractSet[str]) -> tuple[Started, ...]:

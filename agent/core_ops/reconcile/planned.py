@@ -28,6 +28,13 @@ CauseKind = Literal[
 DiffKind = Literal["line_based", "semantic_only", "replacement", "deletion", "creation"]
 
 
+Impact = Literal["none", "start", "stop", "restart", "reload", "recreate", "data_decision"]
+"""What becomes of what runs: `none` also when systemd takes a change in by reading its units again.
+
+`recreate` is a network that is made anew, `data_decision` a volume that stays as it was made until a person decides.
+"""
+
+
 class Cause(Value, frozen=True):
     """Why an entry is acted on."""
 
@@ -37,10 +44,11 @@ class Cause(Value, frozen=True):
 
 
 class Entry(Value, frozen=True):
-    """One object of the plan: what happens to it, why, how its file changes, and the jobs its unit gets (`steps`).
+    """One object of the plan: what happens to it, why, how its file changes, the jobs its unit gets (`steps`).
 
     `requires` is what starts before it; `needs` is what it can't be right without: units that take it down, and the drop-ins
-    and config files it is started from. The fields of a diff count when `diff_summary` says something.
+    and config files it is started from. The fields of a diff count when `diff_summary` says something. `impact` is what the
+    steps come to for what runs.
     """
 
     object: Obj
@@ -54,6 +62,7 @@ class Entry(Value, frozen=True):
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     needs: tuple[Obj, ...] = ()
+    impact: Impact = "none"
 
 
 class WriteFile(Value, frozen=True, tag="write"):

@@ -40,6 +40,15 @@ _TALLIES = (
     ("blocked", "Blocked"),
     ("skipped", "Left alone"),
 )
+# What becomes of what runs: one of them, and more of them.
+_IMPACTS = (
+    ("start", "1 unit starts", "{} units start"),
+    ("restart", "1 unit restarts", "{} units restart"),
+    ("reload", "1 unit reloads", "{} units reload"),
+    ("stop", "1 unit stops", "{} units stop"),
+    ("recreate", "1 network is made anew", "{} networks are made anew"),
+    ("data_decision", "1 volume waits for a decision", "{} volumes wait for a decision"),
+)
 _RULE = "─" * 72
 
 
@@ -107,11 +116,16 @@ def _objects(count: int) -> str:
 
 
 def tallies(view: PlanView) -> Iterator[str]:
-    """Yield one line per kind of change that the plan has."""
+    """Yield one line per kind of change that the plan has, and one that says what becomes of what runs."""
     actions = [e.action for e in view.entries]
     for action, name in _TALLIES:
         if count := actions.count(action):  # type: ignore[arg-type]  # the table holds the contract's words
             yield f"[{SIGNS[action]}] {name} • {count}"
+    if view.summary.changed_count + view.summary.skipped_count and not view.summary.blocked_count:
+        impacts = [e.impact for e in view.entries]
+        counts = ((impacts.count(i), one, more) for i, one, more in _IMPACTS)  # type: ignore[arg-type]  # the contract's words
+        told = [one if count == 1 else more.format(count) for count, one, more in counts if count]
+        yield f"Of what runs: {', '.join(told) or 'nothing is touched'}."
 
 
 def _transition(view: PlanView) -> str:
@@ -173,7 +187,8 @@ def _union(sets: Iterable[int]) -> int:
 
 
 def _entry_lines(entry: PlanEntryView, required: _Required, *, full: bool) -> Iterator[str]:
-    yield f"{SIGNS[entry.action]} {entry.action:<8} {printable(entry.object.display_id)}"
+    action = "reload" if (entry.action, entry.impact) == ("restart", "reload") else entry.action
+    yield f"{SIGNS[entry.action]} {action:<8} {printable(entry.object.display_id)}"
     for cause in entry.causes:
         yield f"    because  {printable(cause.summary)}"
     yield from _required_lines(entry, required, full=full)
