@@ -11,7 +11,7 @@ from core_ops.errors import CoreOpsError, HostError
 from core_ops.outlook import Ports
 from core_ops.reconcile import effects, events, images, verdict
 from core_ops.reconcile.phases import Applying, Phase, PhaseChanged, PhaseState, Pulling
-from core_ops.reconcile.planned import Effect, Failure, Plan, Result
+from core_ops.reconcile.planned import Effect, Failure, Plan, Result, UnitJob
 from core_ops.reconcile.record import Record
 
 
@@ -60,7 +60,10 @@ def carry_out(ports: Ports, remembered: Record, begun: Result) -> Carried:
         tried = _next(ports, planned, tried, batch)
     phase(ports, "execution", "failed" if tried.failures else "succeeded")
     if tried.stuck:  # nothing was written, and what never stopped still runs from what it was started from
-        started = {*planned.started, *(s for s in before.started if s.unit in tried.stuck)}
+        stopped = {
+            e.unit for b in effects.batches(planned.effects) if effects.stops(b) for e in b if isinstance(e, UnitJob)
+        }
+        started = {*planned.started, *(s for s in before.started if s.unit in tried.stuck or s.unit not in stopped)}
         kept = msgspec.structs.replace(remembered.last, started=tuple(sorted(started)))
         remembered = msgspec.structs.replace(remembered, last=kept)
     outcome = verdict.outcome(planned, tried.failures, changed=tried.changed)

@@ -111,7 +111,7 @@ def converge(ports: Ports, goal: Goal, desired: Desired, remembered: Record) -> 
     if seen.failures:
         kept = aftermath.attempted(ports, kept, revision, seen.failures)
     if not carried.held:
-        kept = ending.partly(kept, planned, result.failures)
+        kept = ending.partly(kept, result)
     return aftermath.finish(ports, kept, "", result)
 
 

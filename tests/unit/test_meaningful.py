@@ -3,13 +3,18 @@
 import msgspec
 import pytest
 
+from core_ops.reconcile.complaints import Generated
 from core_ops.reconcile.contract import plan_view
 from core_ops.reconcile.judge import judge
 from core_ops.reconcile.keys import TAKEN_IN
+from core_ops.reconcile.made import made
+from core_ops.reconcile.model import LastApplied
 from core_ops.reconcile.plan import plan
-from core_ops.reconcile.planned import Plan, ReloadManager, SetEnablement, UnitJob, WriteFile
+from core_ops.reconcile.planned import Effect, Failure, Plan, ReloadManager, SetEnablement, UnitJob, WriteFile
 from core_ops.reconcile.verdict import outcome
 from core_ops.reconcile.words import plan_lines
+from fakes import FakeHost
+from scenes import Scene, of
 from trees import rendered
 from unit.test_plan import entry, jobs, settled
 
@@ -20,6 +25,18 @@ PATH = "services/web/web.container"
 RELOADED = (
     f"[Service]\nExecStart=/usr/bin/web --config /etc/web/app.conf\nExecReload=/bin/kill -HUP $MAINPID\n{INSTALL}"
 )
+
+
+class NoLinks(FakeHost):
+    """A host on which no link can be made or taken away for a while."""
+
+    refuses_links = False
+
+    def carry_out(self, effects: tuple[Effect, ...]) -> tuple[Failure, ...]:
+        links = [e for e in effects if isinstance(e, SetEnablement)]
+        if links and self.refuses_links:
+            return tuple(Failure(e.object, e.unit, "applying", "Read-only file system") for e in links)
+        return super().carry_out(effects)
 
 
 def step(before: dict[str, str], after: dict[str, str]) -> Plan:
@@ -104,6 +121,87 @@ def test_links_of_install_follow_without_a_restart() -> None:
     assert jobs(step(before, {"services/a/a.service": f"{text}[Service]\nNice=5\n"})) == [
         *("stop a.service", "reenable a.service", "restart a.service"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("before", "more"),
+    [
+        ({"services/a/config/a/d/one": "1", "services/a/config/a/d/two": "2"}, {}),
+        (
+            {"services/a/config/a/d/one": "1", "services/a/config/a/d/two": "2", "services/a/v.volume": "[Volume]\n"},
+            {"services/a/v.volume": "[Volume]\nDevice=/dev/sdz\n"},
+        ),
+    ],
+)
+def test_what_needs_no_restart_hides_nothing_that_does(before: dict[str, str], more: dict[str, str]) -> None:
+    """Other links, or a volume that stays as it is, come together with a config file that leaves."""
+    volume = "Volume=v.volume:/v\n" if more else ""
+    text = f"[Container]\nImage=x\n{volume}Volume=/etc/a/a/d:/d\n"
+    files = {"services/a/a.container": f"{text}{INSTALL}", **before}
+    after = {**files, **more, "services/a/a.container": f"{text}[Install]\nWantedBy=graphical.target\n"}
+    del after["services/a/config/a/d/two"]
+    assert jobs(step(files, after)) == ["restart a.service"]
+
+
+def test_a_unit_that_is_made_from_anothers_file_is_another_one_too() -> None:
+    """The image unit stays as it is, but the container that takes the tag from its file does not."""
+    before = {
+        "services/a/i.image": "[Image]\nImage=docker-archive:/x\nImageTag=localhost/x:1\n",
+        "services/a/a.container": f"[Container]\nImage=i.image\n{INSTALL}",
+    }
+    after = {**before, "services/a/i.image": before["services/a/i.image"].replace(":1", ":2")}
+    image = "[Service]\nExecStart=/usr/bin/podman image pull docker-archive:/x\n"
+    units = tuple(
+        (
+            Generated("i-image.service", "i.image", image),
+            Generated("a.service", "a.container", f"[Service]\nExecStart=/usr/bin/podman run localhost/x:{tag}\n"),
+        )
+        for tag in (1, 2)
+    )
+    last, observed = settled(rendered(before))
+    planned = plan(rendered(after), last, observed, made(*units))
+    assert jobs(planned) == ["stop a.service", "restart a.service"]
+    now = LastApplied(last.desired, planned.owned_after, planned.started_after)  # it did not hold for another unit
+    again = plan(rendered(after), now, settled(rendered(after))[1], made(*units))
+    assert jobs(again) == []
+
+
+def test_a_link_that_was_not_tried_is_made_by_the_next_run() -> None:
+    """One link fails, and those behind it are not on record as made."""
+    text = "[Service]\nExecStart=/bin/x\n[Install]\nWantedBy={}.target\n"
+    names = ("a", "b")
+    files = {f"services/a/{n}.service": text.format("multi-user") for n in names}
+    host = NoLinks()
+    scene = Scene(host)
+    assert scene.converge(of("1", files)).outcome == "converged"
+    host.refuses_links = True
+    after = {
+        "services/a/a.service": text.format("graphical"),
+        "services/a/b.service": "[Service]\nExecStart=/bin/x\n",
+        "services/a/c.service": text.format("graphical"),
+    }
+    assert scene.converge(of("2", after)).outcome == "partially_applied"
+    host.refuses_links = False
+    assert scene.converge(of("2", after)).outcome == "converged"
+    assert host.enabled == {"a.service", "c.service"}
+
+
+def test_what_never_stopped_is_still_known_when_something_else_could_not_stop() -> None:
+    """Nothing was written, so the next run does not restart it."""
+    text = f"[Service]\nExecStart=/bin/x\n{INSTALL}"
+    files = {"services/a/a.service": text, "services/a/o.service": text}
+    scene = Scene()
+    scene.converge(of("1", files))
+    scene.host.busy.add("o.service")
+    after = {
+        "services/a/a.service": text.replace("multi-user", "graphical"),
+        "services/a/o.service": f"{text}[Service]\nNice=5\n",
+    }
+    scene.converge(of("2", after))
+    scene.host.busy.clear()
+    scene.host.log.clear()
+    assert scene.converge(of("2", after)).outcome == "converged"
+    assert "restart a.service" not in scene.host.log
 
 
 def test_a_change_names_its_settings() -> None:

@@ -1,5 +1,7 @@
 """Networks are made anew when they are to be another, with their users stopped; volumes keep their data and say so."""
 
+import contextlib
+
 import msgspec
 import pytest
 
@@ -7,6 +9,7 @@ from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.model import Desired
 from core_ops.reconcile.plan import plan
 from core_ops.reconcile.planned import Plan
+from fakes import Cut
 from scenes import Scene, of
 from trees import rendered
 from unit.test_plan import entry, jobs
@@ -180,3 +183,97 @@ def test_a_volume_that_goes_back_to_what_it_was_made_from_is_in_order() -> None:
     scene.converge(of("3", FILES))
     assert entry(planned(scene, of("3", FILES)), "volume/data").action == "no_op"
     assert [line for line in scene.host.log if line != "daemon-reload"] == []
+
+
+# --- names, cuts and runs that got only half-way ------------------------------------------------------------------------
+
+BAD = "services/s/bad.service"
+
+
+def half_way(before: dict[str, str], after: dict[str, str]) -> Scene:
+    """A host on which the second revision came out but for one unit, so that the first one is what was applied last."""
+    bad = f"[Service]\nExecStart=/bin/bad\n{INSTALL}"
+    scene = settled({**before, BAD: bad})
+    scene.host.refuses_to_start.add("bad.service")
+    assert scene.converge(of("2", {**after, BAD: bad.replace("/bad", "/worse")})).outcome == "partially_applied"
+    scene.host.refuses_to_start.clear()
+    scene.host.log.clear()
+    return scene
+
+
+def named(name: str, more: str = "") -> dict[str, str]:
+    return {**FILES, NETWORK: f"[Network]\nNetworkName={name}\n{more}"}
+
+
+def test_the_network_that_is_removed_is_the_one_that_is_there() -> None:
+    """Also when it got its name from a revision that never held; it leaks neither then nor with its file."""
+    scene = half_way(named("one"), named("two"))
+    made = scene.host.networks["two"]
+    scene.converge(of("3", named("two", "Internal=true\n")))
+    assert scene.host.networks.keys() == {"two"}
+    assert scene.host.networks["two"] != made
+
+    scene = half_way(named("one"), named("two"))
+    without = {**FILES, "services/s/web.container": f"[Container]\nImage=x:1\n{INSTALL}"}
+    del without[NETWORK]
+    scene.converge(of("3", without))
+    assert scene.host.networks == {}
+
+    scene = half_way(named("one"), named("two"))
+    scene.converge(of("1", named("one")))
+    assert scene.host.networks.keys() == {"one"}
+
+
+def test_a_network_may_get_another_file() -> None:
+    """It is made anew by that; the new file is not known to be what it was made from."""
+    files = named("prod")
+    scene = settled(files)
+    made = scene.host.networks["prod"]
+    moved = {p: t.replace("net.network", "lan.network") for p, t in files.items() if p != NETWORK}
+    scene.converge(of("2", {**moved, "services/s/lan.network": "[Network]\nNetworkName=prod\nInternal=true\n"}))
+    assert scene.host.networks.keys() == {"prod"}
+    assert scene.host.networks["prod"] != made
+
+
+@pytest.mark.parametrize("cut", range(12))
+def test_a_cut_does_not_make_the_network_of_somebody_else_ours(cut: int) -> None:
+    """What podman had before the first apply is taken as it is, in however many runs that came."""
+    scene = Scene()
+    scene.host.networks["systemd-net"] = b"somebody else's"
+    scene.host.cut_at = cut
+    with contextlib.suppress(Cut):
+        scene.converge(of("1", FILES))
+    scene.host.cut_at = None
+    assert scene.converge(of("1", FILES)).outcome == "converged"
+    assert scene.host.networks == {"systemd-net": b"somebody else's"}
+
+
+def test_no_name_is_guessed() -> None:
+    """A first apply that was cut made one network; the next revision wants another name, which somebody has already."""
+    scene = Scene()
+    scene.host.networks["two"] = b"somebody else's"
+    scene.host.cut_at = 8  # the unit has started, and nothing is on record
+    with contextlib.suppress(Cut):
+        scene.converge(of("1", named("prod")))
+    assert "prod" in scene.host.networks
+    scene.host.cut_at = None
+    scene.converge(of("2", named("two")))
+    assert scene.host.networks == {"two": b"somebody else's"}
+
+
+def test_a_unit_with_another_name_does_not_run_twice() -> None:
+    """What ran under the old name ends, whoever named it."""
+    scene = settled(FILES)
+    files = {**FILES, "services/s/web.container": f"[Container]\nImage=x:1\nServiceName=site\n{INSTALL}"}
+    assert scene.converge(of("2", files)).outcome == "converged"
+    assert {"site.service"} <= set(scene.host.running)
+    assert "web.service" not in scene.host.running
+
+
+def test_a_revision_that_half_came_is_gone_on_with() -> None:
+    """A setting that needs no restart does not restart what an earlier revision brought and started."""
+    web = "services/s/web.container"
+    half = {**FILES, web: FILES[web].replace("x:1", "x:2")}
+    scene = half_way(FILES, half)
+    scene.converge(of("3", {**half, web: f"{half[web]}[Unit]\nDescription=d\n", VOLUME: "[Volume]\nDevice=/dev/sdz\n"}))
+    assert scene.host.log == ["daemon-reload"]

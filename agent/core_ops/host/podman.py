@@ -106,6 +106,8 @@ def remove_network(name: str) -> str:
     try:
         done = process.run((_PODMAN, "network", "rm", "--", name), _IMAGES_TIMEOUT_S)
     except HostError as error:
+        if error.code == "program-missing":
+            return ""  # nothing has a network then
         return f"{error.message} ({error.hint})"
     if done.status in {0, 1}:
         return ""

@@ -12,9 +12,10 @@ from core_ops.reconcile.exclusive import Undeclared
 from core_ops.reconcile.graph import Graph, Node
 from core_ops.reconcile.impact import reload_suffices
 from core_ops.reconcile.made import Made
-from core_ops.reconcile.meaning import differences
+from core_ops.reconcile.meaning import differences, fingerprint
 from core_ops.reconcile.model import Accounts, FileState, Item, Owned, Value
 from core_ops.reconcile.ownership import as_asked
+from core_ops.reconcile.unitfile import UnitText, layered, parse
 from core_ops.reconcile.variance import only_formatting, says_the_same_file
 
 
@@ -61,7 +62,10 @@ def judged(change: FileChange, *, owned: bool) -> FileChange:
 
 
 class Changes(Value, frozen=True):
-    """What changes on the host, asked unit by unit; `old` are the units as they were applied last."""
+    """What changes on the host, asked unit by unit.
+
+    `old` are the units as they were applied last, `started` is what each was started from.
+    """
 
     files: dict[str, FileChange]
     gone: tuple[Owned, ...]
@@ -69,12 +73,15 @@ class Changes(Value, frozen=True):
     old: Graph
     seen: dict[str, FileState]
     made: Made
+    started: dict[str, str]
 
     def redefine(self, node: Node) -> bool:
         """Whether a unit would be started from something else than before; files that mean the same together do not count."""
-        if not self._rewritten(node):
+        if not self.rewritten(node):
             return False
         before = self.old.nodes.get(node.unit)
+        if self.started.get(node.unit) == node.inputs and self._means_on_disk(node) == node.meaning:
+            return False  # an earlier run brought it that far
         if before is None or not self.stands(before):
             return True
         return before.meaning != node.meaning and not self.made.spares(node.unit, before.text, node.text)
@@ -82,18 +89,18 @@ class Changes(Value, frozen=True):
     def spare(self, node: Node) -> bool:
         """Whether the files of a unit change, and by the settings that count, but no other unit is generated from them."""
         before = self.old.nodes.get(node.unit)
-        if before is None or before.meaning == node.meaning or not self._rewritten(node):
+        if before is None or before.meaning == node.meaning or not self.rewritten(node):
             return False
         return not self.redefine(node)
 
     def relink(self, node: Node) -> bool:
         """Whether the links that start a unit become other ones."""
         before = self.old.nodes.get(node.unit)
-        if before is None or not self._rewritten(node):
+        if before is None or not self.rewritten(node):
             return False
         return any(d.section == "Install" for d in differences(before.text, node.text))
 
-    def _rewritten(self, node: Node) -> bool:
+    def rewritten(self, node: Node) -> bool:
         """Whether one of the files that make up a unit changes, comes or goes."""
         dropped = any(o.unit == node.unit or (_is_dropin(o) and node.reads(o.object)) for o in self.gone)
         return dropped or any(self.files[i.path].differs for i in node.definition)
@@ -106,10 +113,19 @@ class Changes(Value, frozen=True):
             for item, seen in states
         )
 
-    def stood(self, node: Node) -> bool:
-        """Whether the unit's own file is on the host, whatever it says, or was when the last apply held."""
-        change = self.files[node.item.path]
-        return change.before is not None or change.seen.kind == "file"
+    def _means_on_disk(self, node: Node) -> str:
+        text = self.on_disk(node)
+        return fingerprint(text) if text is not None else ""
+
+    def on_disk(self, node: Node) -> UnitText | None:
+        """Return what the files of a unit on the host say together, or nothing when its own file is not there."""
+        before = self.old.nodes.get(node.unit)
+        items = {i.path: i for n in (before, node) if n is not None for i in n.definition}
+        seen = {path: self.seen.get(path, FileState(path, "absent")) for path in items}
+        if seen[node.item.path].kind != "file":
+            return None
+        texts = (parse(state.content, path) for path, state in seen.items() if state.kind == "file")
+        return layered(t for t in texts if isinstance(t, UnitText))
 
     def reach(self, node: Node) -> bool:
         """Whether a config file that the unit uses changes."""

@@ -16,6 +16,7 @@ from core_ops.reconcile.model import Desired, FileState, LastApplied, Observed, 
 from core_ops.reconcile.mountstops import remounted, with_mounts
 from core_ops.reconcile.outlasting import abandoned_networks, kept_volumes, outdated_networks
 from core_ops.reconcile.ownership import names
+from core_ops.reconcile.reach import reached
 
 UP = frozenset({"active", "reloading", "activating", "refreshing"})
 ENABLED = frozenset({"enabled", "enabled-runtime"})
@@ -39,9 +40,9 @@ class Subjects(Value, frozen=True):
 class UnitChange(Value, frozen=True):
     """One desired unit: what systemd says of it and which jobs it needs.
 
-    `stop` is carried out while the old definition is still on disk; `job` afterwards. `network` is what podman forgets between.
-    `left` says why a unit that runs from older inputs is not touched, `obstacle` what on the host forbids a mount, `note` what
-    its author may want to know.
+    `stop` is carried out while the old definition is still on disk, `job` afterwards; `networks` are what podman forgets in
+    between. `left` says why a unit that runs from older inputs is not touched, `obstacle` what on the host forbids a mount,
+    `note` what its author may want to know.
     """
 
     node: Node
@@ -54,12 +55,12 @@ class UnitChange(Value, frozen=True):
     left: str = ""
     obstacle: str = ""
     note: str = ""
-    network: str = ""
+    networks: tuple[str, ...] = ()
 
     @property
     def acts(self) -> bool:
         """Whether anything is done to the unit."""
-        return self.stop or bool(self.job) or bool(self.enablement) or bool(self.network)
+        return self.stop or bool(self.job) or bool(self.enablement) or bool(self.networks)
 
 
 class Comparison(Value, frozen=True):
@@ -116,30 +117,19 @@ def compare(
         change = FileChange(item, state, before.get(item.path), "write", observed.accounts)
         files[item.path] = judged(change, owned=item.path in owned)
     gone = tuple(o for o in last.owned if o.path not in files)
+    renamed = tuple(o for o in last.owned if o.path in files and o.unit != files[o.path].item.unit)
     stray = undeclared(desired, gone, observed.roots)
     started = {s.unit: s.inputs for s in last.started}
     up = {unit for unit, state in states.items() if state.active in UP}
     old = before_graph or graph
-    as_before = {u for u, n in old.nodes.items() if started.get(u) == n.inputs}
-    changes = Changes(files, gone, stray, old, seen, made)
-    rewritten = frozenset(u for u, n in graph.nodes.items() if changes.redefine(n))
-    volumes = kept_volumes(graph, changes, states, started, as_before)
-    redefined = rewritten - volumes.keys()
-    mild = {u for u, n in graph.nodes.items() if u in up & as_before and u not in redefined and changes.suit_reload(n)}
-    reached = {u for u, n in graph.nodes.items() if u in redefined or changes.reach(n)}
-    relinked = {u for u, n in graph.nodes.items() if changes.relink(n)}
-    spared = {u for u, n in graph.nodes.items() if changes.spare(n)}
-    touched = frozenset(reached | relinked | spared | (rewritten & volumes.keys()))
-    hard = graph.strong_dependents(reached - mild)
-    mild -= hard
-    touched = graph.strong_dependents(touched)
-    calm = (touched - hard - mild) & as_before
-    fresh = {u for u, n in graph.nodes.items() if u not in touched and started.get(u) == n.inputs} | mild | calm
-    networks = outdated_networks(graph, changes, fresh, as_before, owned.keys())
-    redefined |= networks.keys()
-    redefined |= remounted(graph, before_graph or graph, up - fresh, frozenset(o.unit for o in gone) & up)
+    changes = Changes(files, gone, stray, old, seen, made, started)
+    volumes = kept_volumes(graph, changes, states, started)
+    reach = reached(graph, changes, started, up, volumes.keys())
+    networks = outdated_networks(graph, changes, started, reach.fresh, owned.keys())
+    redefined = reach.redefined | networks.keys()
+    redefined |= remounted(graph, before_graph or graph, up - reach.fresh, frozenset(o.unit for o in gone) & up)
     stopping = with_mounts(graph, graph.strong_dependents(redefined), up)
-    emptied = _emptied(graph, before_graph or graph, up, up & (fresh - stopping), _unknown(last, up))
+    emptied = _emptied(graph, before_graph or graph, up, up & (reach.fresh - stopping), _unknown(last, up))
     stopping = with_mounts(graph, graph.strong_dependents(redefined | emptied), up)
     units = {
         unit: _unit(
@@ -147,21 +137,23 @@ def compare(
             states.get(unit, UnitState(unit)),
             started.get(unit),
             _Context(
-                touched=unit in hard,
+                touched=unit in reach.hard,
                 stopping=unit in stopping,
                 known=node.item.path in owned,
-                reload=unit in mild,
-                relinked=unit in relinked,
+                reload=unit in reach.mild,
+                relinked=unit in reach.relinked,
                 left=volumes.get(unit, ""),
-                network=networks.get(unit, ""),
-                calm=unit in calm,
+                networks=networks.get(unit, ()),
+                calm=unit in reach.calm,
             ),
         )
         for unit, node in graph.nodes.items()
     }
     reload = _must_reload(files, units, gone)
-    abandoned = abandoned_networks(graph, old, gone)
-    return Comparison(files, units, gone, _gone_units(gone, graph, states), touched, reload, stray, abandoned)
+    abandoned = abandoned_networks(graph, changes, gone)
+    return Comparison(
+        files, units, gone, _gone_units((*gone, *renamed), graph, states), reach.touched, reload, stray, abandoned
+    )
 
 
 def _unknown(last: LastApplied, up: set[str]) -> set[str]:
@@ -197,7 +189,7 @@ class _Context(Value, frozen=True):
     reload: bool
     relinked: bool
     left: str
-    network: str
+    networks: tuple[str, ...]
     calm: bool  # older inputs are accounted for: somebody it depends on takes them in by a reload
 
 
@@ -231,7 +223,7 @@ def _unit(node: Node, state: UnitState, started: str | None, context: _Context) 
         reset=bool(job) and state.active in {"failed", "activating"},  # a spent start limit refuses the job
         enablement=enablement,
         stale=stale,
-        network=context.network,
+        networks=context.networks,
     )
 
 

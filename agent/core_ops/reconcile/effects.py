@@ -56,8 +56,8 @@ def _stops(comparison: Comparison, graph: Graph, before: Graph | None) -> Iterat
 def _networks(comparison: Comparison) -> Iterator[RemoveNetwork]:
     """Yield the networks that are made anew, and those that are needed no more."""
     for unit, change in sorted(comparison.units.items()):
-        if change.network:
-            yield RemoveNetwork(change.node.object, unit, change.network)
+        for name in change.networks:
+            yield RemoveNetwork(change.node.object, unit, name)
     for owned, name in sorted(comparison.networks):
         yield RemoveNetwork(owned.object, owned.unit, name)
 

@@ -5,7 +5,7 @@ import msgspec
 from core_ops.reconcile import narrow, retry, verdict
 from core_ops.reconcile.graph import build
 from core_ops.reconcile.model import Desired
-from core_ops.reconcile.planned import Failure, Plan, Result
+from core_ops.reconcile.planned import Plan, Result
 from core_ops.reconcile.record import Ending, Record
 from core_ops.reconcile.retry import Diagnosis
 
@@ -34,12 +34,15 @@ def result(seen: Result, desired: Desired, stopped: Diagnosis | None, *, files_o
     return seen
 
 
-def partly(remembered: Record, planned: Plan, failures: tuple[Failure, ...]) -> Record:
+def partly(remembered: Record, result: Result) -> Record:
     """Remember which units did start: a broken one must not make its neighbours restart at every run."""
-    if any(not f.unit for f in failures):
+    if any(not f.unit for f in result.failures):
         return remembered  # files are missing, so nothing is known to run from its inputs
-    failed = {f.unit for f in failures}
-    started = tuple(s for s in planned.started_after if s.unit not in failed)
+    left = {f.unit for f in result.failures}
+    left |= {
+        o.unit for o in result.plan.owned_after if o.object in result.unreached
+    }  # such as a link that was not made
+    started = tuple(s for s in result.plan.started_after if s.unit not in left)
     last = msgspec.structs.replace(remembered.last, started=started)
     return msgspec.structs.replace(remembered, last=last)
 

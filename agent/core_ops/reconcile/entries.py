@@ -45,7 +45,7 @@ def _written(change: FileChange, unit: UnitChange | None, graph: Graph) -> Entry
     diff = file_diff(change)
     return Entry(
         change.item.object,
-        "replace" if unit and unit.network else action,
+        "replace" if unit and unit.networks else action,
         (_file_cause(change), *_replaced(unit)),
         _requires(unit.node, graph) if unit else (),
         diff=diff.unified,
@@ -126,7 +126,7 @@ def _acted(unit: UnitChange, found: Comparison, graph: Graph) -> Entry:
     if unit.job not in {"restart", "reload"}:
         causes = (*causes, *_down_causes(unit))
     causes = (*causes, *_replaced(unit))
-    action: Action = "replace" if unit.network else "restart" if unit.job in {"restart", "reload"} else "recover"
+    action: Action = "replace" if unit.networks else "restart" if unit.job in {"restart", "reload"} else "recover"
     requires, notes, needs = _requires(unit.node, graph), _notes(unit, graph), _needs(unit.node, graph)
     steps, impact = _steps(unit), _impact(unit)
     return Entry(unit.node.object, action, causes, requires, steps=steps, notes=notes, needs=needs, impact=impact)
@@ -138,7 +138,7 @@ def _impact(unit: UnitChange | None) -> Impact:
         return "none"
     if unit.left:
         return "data_decision" if unit.node.object.resource_type == "volume" else "none"
-    return "recreate" if unit.network else unit.job or ("stop" if unit.stop else "none")
+    return "recreate" if unit.networks else unit.job or ("stop" if unit.stop else "none")
 
 
 def _replaced(unit: UnitChange | None) -> Iterator[Cause]:
@@ -146,8 +146,9 @@ def _replaced(unit: UnitChange | None) -> Iterator[Cause]:
         yield Cause(
             "replacement_required", "podman keeps the volume as it was made, until a person decides about its data"
         )
-    if unit is not None and unit.network:
-        summary = f"podman keeps the network {unit.network} as it was made, so it is removed and made anew"
+    if unit is not None and unit.networks:
+        name = " or ".join(unit.networks)
+        summary = f"podman keeps the network {name} as it was made, so it is removed and made anew"
         yield Cause("replacement_required", summary)
 
 
@@ -197,8 +198,8 @@ def _steps(unit: UnitChange) -> tuple[str, ...]:
     """
     enablement = "enable" if unit.enablement == "reenable" else unit.enablement
     stop = (f"stop {unit.node.unit}",) if unit.stop else ()
-    network = (f"remove network {unit.network}",) if unit.network else ()
-    return (*stop, *network, *(f"{verb} {unit.node.unit}" for verb in (enablement, unit.job) if verb))
+    networks = (f"remove network {name}" for name in unit.networks)
+    return (*stop, *networks, *(f"{verb} {unit.node.unit}" for verb in (enablement, unit.job) if verb))
 
 
 def _notes(unit: UnitChange | None, graph: Graph) -> tuple[str, ...]:

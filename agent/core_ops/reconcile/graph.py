@@ -22,6 +22,7 @@ class Node(Value, frozen=True):
     `native` units have their file where systemd reads it and can be enabled; others are generated. `installs` says whether
     the unit asks to be started at boot; `wanted` whether it should be up now. `configs` are the config files it uses,
     `paths` all paths that its text names. `text` is its file with its drop-ins, `meaning` a digest of what that means.
+    `inputs` is a digest over all that it is started from, `own` over its part of that: without the units it needs.
     """
 
     unit: str
@@ -37,6 +38,7 @@ class Node(Value, frozen=True):
     paths: tuple[str, ...] = ()
     text: UnitText = UnitText()
     meaning: str = ""
+    own: str = ""
 
     @property
     def object(self) -> Obj:
@@ -70,6 +72,12 @@ class Graph(Value, frozen=True):
     order: tuple[str, ...]
     waiting: tuple[str, ...] = ()
 
+    def inputs_with(self, own: Mapping[str, str]) -> dict[str, str]:
+        """Return the inputs of the units that these digests reach, with these in place of their own part of some units."""
+        parts = {u: own.get(u, n.own) for u, n in self.nodes.items()}
+        reached = self.strong_dependents(own.keys() & self.nodes.keys()) if own else frozenset[str]()
+        return {unit: _all_inputs(unit, parts, self.nodes) for unit in reached}
+
     def strong_dependents(self, units: Iterable[str]) -> frozenset[str]:
         """Return the given units and all that systemd takes down when one of them stops."""
         found = set(units)
@@ -86,8 +94,13 @@ def build(desired: Desired) -> Graph:
     known = peers((s.means.name, s.means.said, s.item.unit) for s in sources)
     drafts = {s.item.unit: _draft(s, known, configs) for s in sources}
     order, waiting = _ordered(prerequisites(drafts))
-    wanted, inputs = _wanted(drafts), _inputs(drafts)
-    nodes = {unit: msgspec.structs.replace(drafts[unit], wanted=unit in wanted, inputs=inputs[unit]) for unit in order}
+    wanted, own = _wanted(drafts), {unit: _own_inputs(node) for unit, node in drafts.items()}
+    nodes = {
+        unit: msgspec.structs.replace(
+            drafts[unit], wanted=unit in wanted, own=own[unit], inputs=_all_inputs(unit, own, drafts)
+        )
+        for unit in order
+    }
     return Graph(nodes, order, waiting)
 
 
@@ -234,9 +247,8 @@ def _startable(node: Node) -> bool:
     return not node.template and node.object.resource_type != "slice"
 
 
-def _inputs(nodes: Mapping[str, Node]) -> dict[str, str]:
-    own = {unit: _own_inputs(node) for unit, node in nodes.items()}
-    return {unit: _hash(f"{u} {own[u]}" for u in sorted(_strong_closure(unit, nodes))) for unit in nodes}
+def _all_inputs(unit: str, own: Mapping[str, str], nodes: Mapping[str, Node]) -> str:
+    return _hash(f"{u} {own[u]}" for u in sorted(_strong_closure(unit, nodes)))
 
 
 def _own_inputs(node: Node) -> str:

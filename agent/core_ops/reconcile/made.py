@@ -34,7 +34,13 @@ class Made(Value, frozen=True):
         if unit not in self.before or unit not in self.after:
             return False
         own = all(d.section in _OWN or taken_in(d.section, d.key) for d in differences(old, new))
-        return own and not any(_counts(d.section, d.key) for d in differences(self.before[unit], self.after[unit]))
+        return own and not self.differs(unit)
+
+    def differs(self, unit: str) -> bool:
+        """Whether another unit is made, be it because of its own file or of one that it refers to."""
+        if unit not in self.before or unit not in self.after:
+            return False
+        return any(_counts(d.section, d.key) for d in differences(self.before[unit], self.after[unit]))
 
 
 NOTHING_MADE = Made({}, {})

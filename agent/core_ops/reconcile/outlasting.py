@@ -14,71 +14,104 @@ from collections.abc import Set as AbstractSet
 from core_ops.reconcile.changes import Changes
 from core_ops.reconcile.graph import Graph, Node
 from core_ops.reconcile.meaning import differences
-from core_ops.reconcile.model import Owned, UnitState
+from core_ops.reconcile.model import Obj, Owned, UnitState
 from core_ops.reconcile.quoting import unquoted
+from core_ops.reconcile.unitfile import UnitText, parse
 
 _SECTIONS = {"network": "Network", "volume": "Volume"}
 _NAMES = {"network": "NetworkName", "volume": "VolumeName"}
 
 
-def kept_name(node: Node) -> str:
+def kept_name(obj: Obj, text: UnitText) -> str:
     """Return what podman calls the network or volume of a unit; nothing when only the host can tell."""
-    kind = node.object.resource_type
-    name = unquoted(node.text.last(_SECTIONS[kind], _NAMES[kind])) or f"systemd-{node.object.name}"
+    kind = obj.resource_type
+    name = unquoted(text.last(_SECTIONS[kind], _NAMES[kind])) or f"systemd-{obj.name}"
     return "" if "%" in name else name
+
+
+def _alike(kind: str, one: UnitText, other: UnitText) -> bool:
+    return not any(d.section == _SECTIONS[kind] for d in differences(one, other))
 
 
 def _made_alike(changes: Changes, before: Node, node: Node) -> bool:
     """Whether podman would make the same network or volume of both."""
-    section = _SECTIONS[node.object.resource_type]
-    return changes.spare(node) or not any(d.section == section for d in differences(before.text, node.text))
+    return changes.spare(node) or _alike(node.object.resource_type, before.text, node.text)
+
+
+# --- networks ---------------------------------------------------------------------------------------------------------
 
 
 def outdated_networks(
-    graph: Graph, changes: Changes, fresh: AbstractSet[str], as_before: AbstractSet[str], owned: AbstractSet[str]
-) -> Mapping[str, str]:
-    """Return the units whose networks were, or may have been, made from something else, with the networks' names.
+    graph: Graph,
+    changes: Changes,
+    started: Mapping[str, str],
+    fresh: AbstractSet[str],
+    owned: AbstractSet[str],
+) -> Mapping[str, tuple[str, ...]]:
+    """Return the units whose networks were, or may have been, made from something else, with the names these may have.
 
     Args:
         graph: the units of the desired state.
         changes: what differs on the host.
+        started: what each unit was started from.
         fresh: units that were started from what is desired.
-        as_before: units that were started from what was applied last.
         owned: paths of files that this agent wrote.
     """
-    found: dict[str, str] = {}
-    for unit, node in graph.nodes.items():
-        if node.object.resource_type != "network" or node.item.path not in owned or not changes.stood(node):
-            continue  # a network that was never ours is taken as it is
-        before = changes.old.nodes.get(unit)
-        if before is not None and unit in as_before and changes.stands(before):
-            outdated = not _made_alike(changes, before, node)
-        else:
-            outdated = unit not in fresh
-        name = kept_name(before or node)
-        if outdated and name:
-            found[unit] = name
+    nodes = [n for n in graph.nodes.values() if n.object.resource_type == "network"]
+    outdated = [n for n in nodes if n.item.path in owned and _is_outdated(n, changes, started, fresh)]
+    kept = {kept_name(n.object, n.text) for n in nodes if n not in outdated}
+    found: dict[str, tuple[str, ...]] = {}
+    for node in outdated:
+        applied = changes.files[node.item.path].before is not None
+        before, disk = changes.old.nodes.get(node.unit) if applied else None, changes.on_disk(node)
+        texts = (text for text in (disk, before.text if before else None) if text is not None)
+        names = {kept_name(node.object, text) for text in texts} - kept - {""}
+        if names:
+            found[node.unit] = tuple(sorted(names))
     return found
 
 
-def abandoned_networks(graph: Graph, before: Graph, gone: Iterable[Owned]) -> tuple[tuple[Owned, str], ...]:
-    """Return the removed files of networks with the names of these, unless another file makes a network of that name."""
-    made = {kept_name(n) for n in graph.nodes.values() if n.object.resource_type == "network"}
+def _is_outdated(node: Node, changes: Changes, started: Mapping[str, str], fresh: AbstractSet[str]) -> bool:
+    before, disk = changes.old.nodes.get(node.unit), changes.on_disk(node)
+    if before is not None and started.get(node.unit) == before.inputs and changes.stands(before):
+        return not _made_alike(changes, before, node)
+    if node.unit in fresh:
+        return False
+    # What podman had before this agent came is taken as it is: nothing was applied here yet, and no start is on record.
+    ours = changes.files[node.item.path].before is not None or node.unit in started
+    return ours or (disk is not None and not _alike("network", disk, node.text))
+
+
+def abandoned_networks(graph: Graph, changes: Changes, gone: Iterable[Owned]) -> tuple[tuple[Owned, str], ...]:
+    """Return the removed files of networks with the names of these, unless a file that stays makes one of that name."""
+    stay = (n for u, n in graph.nodes.items() if n.object.resource_type == "network" and u in changes.old.nodes)
+    made = {kept_name(n.object, n.text) for n in stay}
     found: list[tuple[Owned, str]] = []
     for owned in gone:
         if owned.object.resource_type == "network":
-            node = before.nodes.get(owned.unit)
-            name = kept_name(node) if node is not None else f"systemd-{owned.object.name}"
-            found += [(owned, name)] if name and name not in made else []
+            names = set(_names_of(owned, changes)) - made - {""}
+            found += [(owned, name) for name in sorted(names)]
     return tuple(found)
 
 
+def _names_of(owned: Owned, changes: Changes) -> Iterable[str]:
+    node = changes.old.nodes.get(owned.unit)
+    if node is not None:
+        yield kept_name(owned.object, node.text)
+        disk = changes.on_disk(node)
+    else:
+        state = changes.seen.get(owned.path)
+        read = parse(state.content, owned.path) if state is not None and state.kind == "file" else None
+        disk = read if isinstance(read, UnitText) else None
+    if disk is not None:
+        yield kept_name(owned.object, disk)
+
+
+# --- volumes ----------------------------------------------------------------------------------------------------------
+
+
 def kept_volumes(
-    graph: Graph,
-    changes: Changes,
-    states: Mapping[str, UnitState],
-    started: Mapping[str, str],
-    as_before: AbstractSet[str],
+    graph: Graph, changes: Changes, states: Mapping[str, UnitState], started: Mapping[str, str]
 ) -> Mapping[str, str]:
     """Return the units of volumes that are left as they were made, each with the reason if one would be made otherwise now.
 
@@ -87,20 +120,22 @@ def kept_volumes(
         changes: what differs on the host.
         states: what systemd says of the units.
         started: what each unit was started from.
-        as_before: units that were started from what was applied last.
     """
     found: dict[str, str] = {}
     for unit, node in graph.nodes.items():
-        if node.object.resource_type != "volume":
+        before = changes.old.nodes.get(unit)
+        if node.object.resource_type != "volume" or before is None or unit not in started:
             continue
-        before, name = changes.old.nodes.get(unit), kept_name(node)
-        if before is None or unit not in started or states[unit].active != "active":
-            continue
+        name = kept_name(node.object, node.text)
+        if states[unit].active != "active":
+            continue  # it is made now, unless podman has it still
         if started[unit] == node.inputs:
             found |= (
                 {unit: ""} if changes.stands(before) else {}
             )  # it is as it was made, whatever its file said meanwhile
-        elif kept_name(before) == name and not (unit in as_before and _made_alike(changes, before, node)):
+        elif kept_name(node.object, before.text) == name and not (
+            started[unit] == before.inputs and _made_alike(changes, before, node)
+        ):
             found[unit] = _decision(unit, name)
     return found
 
