@@ -90,6 +90,7 @@ class FakeHost:
         self.busy: set[str] = set()
         self.was_running: dict[str, tuple[tuple[str, bytes], ...]] = {}
         self.networks: dict[str, bytes] = {}  # what podman made, by name, and what from
+        self.volumes_made: dict[str, str] = {}  # the same for volumes
         self.attached: set[str] = set()  # networks that a container of somebody else uses
         self.mount_points: dict[str, MountPoint] = {}
         self.cut_at: int | None = None
@@ -127,6 +128,9 @@ class FakeHost:
 
     def present(self, images: tuple[str, ...]) -> frozenset[str]:
         return frozenset(images) if self.images is None else frozenset(self.images.intersection(images))
+
+    def volumes(self, names: tuple[str, ...]) -> frozenset[str]:
+        return frozenset(self.volumes_made.keys() & set(names))
 
     def pull(self, image: str) -> str:
         if self.images is None:
@@ -286,6 +290,11 @@ class FakeHost:
                 or f"systemd-{path.rpartition('/')[2].removesuffix('.network')}"
             )
             made = made if anew else self.networks.setdefault(name, made)
+        elif path.endswith(".volume") and not anew:
+            name = (
+                outlasting.last("Volume", "VolumeName") or f"systemd-{path.rpartition('/')[2].removesuffix('.volume')}"
+            )
+            self.volumes_made.setdefault(name, made.decode())
         kept = ((path, made),) if path.endswith(".network") else ()
         return (path, fingerprint(text).encode()), *kept, *self._configs(loaded.text)
 

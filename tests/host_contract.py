@@ -87,6 +87,7 @@ def _images(host: Host) -> list[object]:
     """What is said of an image that every guest has and of one that nobody has."""
     here = host.present((IMAGE,))
     some = host.present((IMAGE, NOWHERE))
+    assert host.volumes(("nothing",)) == frozenset()
     return [sorted(here), sorted(some), host.pull(NOWHERE) != "", sorted(host.present((NOWHERE,)))]
 
 

@@ -30,7 +30,8 @@ def attempted(ports: Ports, remembered: Record, revision: str, failures: tuple[F
 
 def applied(ports: Ports, goal: Goal, remembered: Record, planned: Plan, desired: Desired) -> Record:
     """Return the record of a host that is as desired."""
-    last = LastApplied(desired, planned.owned_after, planned.started_after, remembered.last.examined)
+    examined = remembered.last.examined
+    last = LastApplied(desired, planned.owned_after, planned.started_after, examined, planned.volumes)
     history = remembered.history
     if desired != remembered.last.desired:
         history = snapshots.kept(history, desired, goal.scope, record.timestamp(ports.clock.now_s()))

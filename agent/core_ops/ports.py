@@ -68,10 +68,18 @@ class Machine(Protocol):
 
 
 class Images(Protocol):
-    """The container images of the machine."""
+    """The container images of the machine, and its volumes."""
 
     def present(self, images: tuple[str, ...]) -> frozenset[str]:
         """Return which of these images are on the host, by the names that were asked for.
+
+        Raises:
+            HostError: podman is missing or gives no answer.
+        """
+        ...
+
+    def volumes(self, names: tuple[str, ...]) -> frozenset[str]:
+        """Return which of these volumes podman has.
 
         Raises:
             HostError: podman is missing or gives no answer.

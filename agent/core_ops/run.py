@@ -28,9 +28,20 @@ def plan(ports: Ports, desired: Desired, last: LastApplied) -> Plan:
     observed = ports.host.observe(subjects(desired, last))
     phase(ports, "graph_construction", "succeeded")
     phase(ports, "planning", "started")
-    planned = make_plan(desired, last, observed, _made(ports, desired, last))
+    made_units = _made(ports, desired, last)
+    planned = make_plan(desired, last, observed, made_units)
+    if planned.undecided and (missing := _missing(ports, planned.undecided)):
+        planned = make_plan(desired, last, msgspec.structs.replace(observed, missing_volumes=missing), made_units)
     phase(ports, "planning", "succeeded")
     return planned
+
+
+def _missing(ports: Ports, volumes: tuple[str, ...]) -> frozenset[str]:
+    """Return the volumes that somebody removed; where podman gives no answer, a decision stays one."""
+    try:
+        return frozenset(volumes) - ports.host.volumes(volumes)
+    except HostError:
+        return frozenset()
 
 
 def _made(ports: Ports, desired: Desired, last: LastApplied) -> Made:

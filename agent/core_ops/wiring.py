@@ -68,6 +68,10 @@ class LocalHost:
         _need_systemd()
         return podman.present(images)
 
+    def volumes(self, names: tuple[str, ...]) -> frozenset[str]:
+        """Ask podman; see `core_ops.ports.Images`."""
+        return podman.volumes(names)
+
     def pull(self, image: str) -> str:
         """Have podman pull; see `core_ops.ports.Host`."""
         return podman.pull(image)

@@ -46,7 +46,7 @@ def _settled(desired: Desired) -> tuple[FakeHost, LastApplied]:
     planned = plan(desired, LastApplied(), host.observe(subjects(desired, LastApplied())))
     for effect in planned.effects:
         host.carry_out((effect,))
-    return host, LastApplied(desired, planned.owned_after, planned.started_after)
+    return host, LastApplied(desired, planned.owned_after, planned.started_after, volumes=planned.volumes)
 
 
 def _first_run() -> Plan:

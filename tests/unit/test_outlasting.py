@@ -138,7 +138,7 @@ def test_a_volume_is_left_as_it_was_made_until_somebody_decides() -> None:
     assert (found.action, found.steps) == ("update", ())
     assert found.causes[0].summary == "changed in the repository: Device=, Type="
     assert "`podman volume rm systemd-data`" in found.notes[0]
-    assert "data-volume.service" in {s.unit for s in planned(scene, changed).started}  # a cut does not forget it
+    assert planned(scene, changed).volumes == scene.store.load().last.volumes
     running = dict(scene.host.running)
     assert scene.converge(changed).outcome == "converged"
     assert scene.host.log == ["daemon-reload"]
@@ -151,10 +151,54 @@ def test_a_volume_is_left_as_it_was_made_until_somebody_decides() -> None:
         assert (found.action, found.causes[0].kind) == ("skipped", "replacement_required")
         assert "systemctl stop data-volume.service" in found.notes[0]
 
-    scene.host.running.pop("data-volume.service")
+    scene.host.running.pop("data-volume.service")  # somebody stopped it, and has not decided yet
     scene.host.running.pop("db.service")
     assert scene.converge(changed).outcome == "converged"
+    assert entry(planned(scene, changed), "volume/data").action == "skipped"
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_volume_that_somebody_removed_is_made_anew(*, stopped: bool) -> None:
+    """Podman is asked, whether its unit was stopped or not; then nothing is left to decide."""
+    scene = settled(FILES)
+    changed = of("2", {**FILES, VOLUME: "[Volume]\nDevice=/dev/sdz\n"})
+    scene.converge(changed)
+    old = scene.host.volumes_made.pop("systemd-data")
+    scene.host.running.pop("db.service")
+    if stopped:
+        scene.host.running.pop("data-volume.service")
+    scene.host.log.clear()
+    assert scene.converge(changed).outcome == "converged"
+    assert scene.host.volumes_made["systemd-data"] != old
     assert entry(planned(scene, changed), "volume/data").action == "no_op"
+    assert ("stop data-volume.service" in scene.host.log) is not stopped
+
+
+def test_a_decision_outlasts_restarts_cuts_and_other_names() -> None:
+    """Whatever restarts the unit, and whichever file makes it, podman has the volume that it had."""
+    disk = "services/s/srv-disk.mount"
+    files = {
+        **FILES,
+        disk: f"[Mount]\nWhat=/dev/sdb\nWhere=/srv/disk\nType=ext4\n{INSTALL}",
+        VOLUME: "[Volume]\nDevice=/srv/disk\nType=none\nOptions=bind\n[Unit]\nRequiresMountsFor=/srv/disk\n",
+    }
+    other = {**files, VOLUME: files[VOLUME].replace("Options=bind", "Options=rbind")}
+    for cut in (None, *range(6)):
+        scene = settled(files)
+        scene.host.cut_at = cut
+        with contextlib.suppress(Cut):
+            scene.converge(of("2", {**other, disk: files[disk].replace("sdb", "sdc")}))
+        scene.host.cut_at = None
+        changed = of("3", {**other, disk: files[disk].replace("sdb", "sdd")})
+        scene.converge(changed)
+        assert "stop data-volume.service" in scene.host.log
+        assert entry(planned(scene, changed), "volume/data").action == "skipped"
+
+    scene = settled(files)
+    moved = {p: t.replace("data.volume", "neu.volume") for p, t in other.items() if p != VOLUME}
+    moved["services/s/neu.volume"] = other[VOLUME].replace("[Volume]\n", "[Volume]\nVolumeName=systemd-data\n")
+    scene.converge(of("2", moved))
+    assert entry(planned(scene, of("2", moved)), "volume/neu").action == "skipped"
 
 
 def test_what_takes_nobody_down_is_no_cause() -> None:
@@ -177,9 +221,11 @@ def test_a_volume_with_another_name_is_another_volume() -> None:
 
 
 def test_a_volume_that_goes_back_to_what_it_was_made_from_is_in_order() -> None:
-    """What was left undone is not remembered for ever."""
+    """What was left undone is not remembered for ever, also when something else about its unit is new."""
     scene = settled(FILES)
     scene.converge(of("2", {**FILES, VOLUME: "[Volume]\nDevice=/dev/sdz\n"}))
+    service = of("4", {**FILES, VOLUME: "[Volume]\n[Service]\nCPUWeight=7\n"})
+    assert entry(planned(scene, service), "volume/data").impact == "restart"
     scene.converge(of("3", FILES))
     assert entry(planned(scene, of("3", FILES)), "volume/data").action == "no_op"
     assert [line for line in scene.host.log if line != "daemon-reload"] == []

@@ -32,7 +32,7 @@ def settled(desired: Desired) -> tuple[LastApplied, Observed]:
     host = FakeHost()
     for effect in planned.effects:
         host.carry_out((effect,))
-    last = LastApplied(desired, planned.owned_after, planned.started_after)
+    last = LastApplied(desired, planned.owned_after, planned.started_after, volumes=planned.volumes)
     return last, host.observe(subjects(desired, last))
 
 

@@ -97,6 +97,28 @@ def pull(image: str) -> str:
     return _last_words(done.stderr) or f"it did not end within {_PULL_TIMEOUT_S} s, or was killed"
 
 
+def volumes(names: tuple[str, ...]) -> frozenset[str]:
+    """Return which of these volumes podman has.
+
+    Raises:
+        HostError: podman is missing or does not answer.
+
+    Source:
+        podman-volume-exists(1): 0 when it is there, 1 when not.
+    """
+    found: set[str] = set()
+    for name in names:
+        done = process.run((_PODMAN, "volume", "exists", "--", name), _IMAGES_TIMEOUT_S)
+        if done.status not in {0, 1}:
+            raise HostError(
+                f"ask podman for the volume {name}: {_last_words(done.stderr) or f'exit status {done.status}'}",
+                code="podman-failed",
+                hint=f"nothing was changed; see `podman volume exists {name}`",
+            )
+        found |= {name} if done.status == 0 else set()
+    return frozenset(found)
+
+
 def remove_network(name: str) -> str:
     """Have podman forget a network, and return why it does not, in words; nothing when it is gone or never was there.
 

@@ -42,6 +42,7 @@ class Memory(Value, frozen=True):
     attempts: tuple[Attempt, ...] = ()
     rollback: Snapshot | None = None
     examined: str = ""
+    volumes: tuple[Started, ...] = ()
 
 
 class TrustState(Value, frozen=True):
@@ -76,7 +77,7 @@ class Store:
         return Record(
             status=status,
             anchor=trust.anchor if trust else None,
-            last=LastApplied(self._desired, memory.owned, memory.started, memory.examined),
+            last=LastApplied(self._desired, memory.owned, memory.started, memory.examined, memory.volumes),
             history=History(memory.snapshots, memory.expired),
             attempts=memory.attempts,
             rollback=memory.rollback,
@@ -143,6 +144,7 @@ class Store:
             source=desired.source if desired else self._memory.source,
             owned=record.last.owned,
             started=record.last.started,
+            volumes=record.last.volumes,
             examined=record.last.examined,
             snapshots=record.history.snapshots,
             expired=record.history.expired,

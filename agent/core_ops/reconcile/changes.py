@@ -89,7 +89,12 @@ class Changes(Value, frozen=True):
     def spare(self, node: Node) -> bool:
         """Whether the files of a unit change, and by the settings that count, but no other unit is generated from them."""
         before = self.old.nodes.get(node.unit)
-        if before is None or before.meaning == node.meaning or not self.rewritten(node):
+        if (
+            before is None
+            or before.meaning == node.meaning
+            or node.unit not in self.made.after
+            or not self.rewritten(node)
+        ):
             return False
         return not self.redefine(node)
 
@@ -98,7 +103,7 @@ class Changes(Value, frozen=True):
         before = self.old.nodes.get(node.unit)
         if before is None or not self.rewritten(node):
             return False
-        return any(d.section == "Install" for d in differences(before.text, node.text))
+        return bool(differences(_section(before.text, "Install"), _section(node.text, "Install")))
 
     def rewritten(self, node: Node) -> bool:
         """Whether one of the files that make up a unit changes, comes or goes."""
@@ -139,6 +144,10 @@ class Changes(Value, frozen=True):
         before = self.old.nodes.get(node.unit)
         same = before is not None and before.meaning == node.meaning and before.relations == node.relations
         return same and reload_suffices(node.item.path.rpartition("/")[2], node.text, changed)
+
+
+def _section(text: UnitText, name: str) -> UnitText:
+    return UnitText(tuple(a for a in text.assignments if a.section == name))
 
 
 def _is_dropin(owned: Owned) -> bool:

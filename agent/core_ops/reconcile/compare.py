@@ -14,7 +14,7 @@ from core_ops.reconcile.kinds import is_template
 from core_ops.reconcile.made import Made
 from core_ops.reconcile.model import Desired, FileState, LastApplied, Observed, Owned, UnitState, Value
 from core_ops.reconcile.mountstops import remounted, with_mounts
-from core_ops.reconcile.outlasting import abandoned_networks, kept_volumes, outdated_networks
+from core_ops.reconcile.outlasting import Volumes, abandoned_networks, outdated_networks, volumes
 from core_ops.reconcile.ownership import names
 from core_ops.reconcile.reach import reached
 
@@ -42,7 +42,7 @@ class UnitChange(Value, frozen=True):
 
     `stop` is carried out while the old definition is still on disk, `job` afterwards; `networks` are what podman forgets in
     between. `left` says why a unit that runs from older inputs is not touched, `obstacle` what on the host forbids a mount,
-    `note` what its author may want to know.
+    `note` what its author may want to know, `decision` what only a person can decide.
     """
 
     node: Node
@@ -56,6 +56,7 @@ class UnitChange(Value, frozen=True):
     obstacle: str = ""
     note: str = ""
     networks: tuple[str, ...] = ()
+    decision: str = ""
 
     @property
     def acts(self) -> bool:
@@ -77,6 +78,7 @@ class Comparison(Value, frozen=True):
     reload: bool
     undeclared: Undeclared = Undeclared()
     networks: tuple[tuple[Owned, str], ...] = ()
+    volumes: Volumes = Volumes((), {}, frozenset())
 
 
 def subjects(desired: Desired, last: LastApplied) -> Subjects:
@@ -123,8 +125,8 @@ def compare(
     up = {unit for unit, state in states.items() if state.active in UP}
     old = before_graph or graph
     changes = Changes(files, gone, stray, old, seen, made, started)
-    volumes = kept_volumes(graph, changes, states, started)
-    reach = reached(graph, changes, started, up, volumes.keys())
+    kept = volumes(graph, last.volumes, observed.missing_volumes, up)
+    reach = reached(graph, changes, started, up, kept.anew)
     networks = outdated_networks(graph, changes, started, reach.fresh, owned.keys())
     redefined = reach.redefined | networks.keys()
     redefined |= remounted(graph, before_graph or graph, up - reach.fresh, frozenset(o.unit for o in gone) & up)
@@ -142,7 +144,7 @@ def compare(
                 known=node.item.path in owned,
                 reload=unit in reach.mild,
                 relinked=unit in reach.relinked,
-                left=volumes.get(unit, ""),
+                decision=kept.undecided.get(unit, ""),
                 networks=networks.get(unit, ()),
                 calm=unit in reach.calm,
             ),
@@ -151,9 +153,8 @@ def compare(
     }
     reload = _must_reload(files, units, gone)
     abandoned = abandoned_networks(graph, changes, gone)
-    return Comparison(
-        files, units, gone, _gone_units((*gone, *renamed), graph, states), reach.touched, reload, stray, abandoned
-    )
+    ended = _gone_units((*gone, *renamed), graph, states)
+    return Comparison(files, units, gone, ended, reach.touched, reload, stray, abandoned, kept)
 
 
 def _unknown(last: LastApplied, up: set[str]) -> set[str]:
@@ -188,7 +189,7 @@ class _Context(Value, frozen=True):
     known: bool
     reload: bool
     relinked: bool
-    left: str
+    decision: str
     networks: tuple[str, ...]
     calm: bool  # older inputs are accounted for: somebody it depends on takes them in by a reload
 
@@ -203,8 +204,6 @@ def _unit(node: Node, state: UnitState, started: str | None, context: _Context) 
     if up and not node.wanted and state.type == "oneshot" and state.active == "activating":
         left = "it is running a job that a timer or a person started; it ends with what it began with"
         return UnitChange(node, state, stop=False, job="", reset=False, enablement=enablement, stale=stale, left=left)
-    if context.left and not stopping:
-        return UnitChange(node, state, stop=False, job="", reset=False, enablement="", stale=stale, left=context.left)
     if node.object.resource_type == "slice":  # it takes changes at a reload, and its stop would be that of its units
         return UnitChange(node, state, stop=False, job="", reset=False, enablement=enablement, stale=stale)
     job: Literal["", "start", "restart", "reload"] = ""
@@ -224,6 +223,7 @@ def _unit(node: Node, state: UnitState, started: str | None, context: _Context) 
         enablement=enablement,
         stale=stale,
         networks=context.networks,
+        decision=context.decision,
     )
 
 

@@ -46,5 +46,13 @@ def defined(name: UnitName, files: tuple[tuple[bytes, str], ...]) -> Definition:
         paths=host_paths(text),
         said=mentions(name, text),
         installs=any(text.values("Install", key) for key in INSTALL_KEYS),
-        meaning=fingerprint(text),
+        meaning=_meaning(name, text),
     )
+
+
+def _meaning(name: UnitName, text: UnitText) -> str:
+    """Return a digest of what a unit is started from: of a volume its name, since podman keeps the rest as it was made."""
+    if name.suffix != "volume":
+        return fingerprint(text)
+    rest = UnitText(tuple(a for a in text.assignments if a.section != "Volume"), text.sections)
+    return f"{fingerprint(rest)} {text.last('Volume', 'VolumeName')}"

@@ -26,7 +26,7 @@ def entries(desired: Desired, graph: Graph, found: Comparison) -> Iterator[Entry
             yield Entry(item.object, "blocked", (Cause("blocked_prerequisite", unit.obstacle),))
         elif change.kind == "write":
             yield _written(change, unit, graph)
-        elif unit is not None and (unit.acts or unit.left):
+        elif unit is not None and (unit.acts or unit.left or unit.decision):
             yield _acted(unit, found, graph)
         elif change.kind == "variance":
             yield _tolerated(change)
@@ -61,7 +61,7 @@ def _written(change: FileChange, unit: UnitChange | None, graph: Graph) -> Entry
 
 def _taken_in(change: FileChange, unit: UnitChange | None) -> tuple[str, ...]:
     """Return why a unit that runs gets no job although its file changes."""
-    if unit is None or unit.acts or unit.left or unit.state.active not in UP or change.before is None:
+    if unit is None or unit.acts or unit.left or unit.decision or unit.state.active not in UP or change.before is None:
         return ()
     return (
         ("systemd takes it in by reading its units again; nothing restarts",)
@@ -110,10 +110,10 @@ def _keys(before: Item, item: Item) -> str:
 
 
 def _acted(unit: UnitChange, found: Comparison, graph: Graph) -> Entry:
-    if unit.left and unit.node.object.resource_type == "volume":
+    if unit.decision and not unit.acts:
         why = Cause("replacement_required", "it was made from an older definition")
         requires, impact = _requires(unit.node, graph), _impact(unit)
-        return Entry(unit.node.object, "skipped", (why,), requires, notes=(unit.left,), impact=impact)
+        return Entry(unit.node.object, "skipped", (why,), requires, notes=_notes(unit, graph), impact=impact)
     causes: tuple[Cause, ...] = (*_input_causes(unit.node, found, graph), *_gone_causes(unit.node, found))
     causes = (*causes, *exclusive.causes(unit.node, found.undeclared))
     if not causes and unit.stale:
@@ -136,13 +136,13 @@ def _impact(unit: UnitChange | None) -> Impact:
     """Return what becomes of a unit that runs, or should."""
     if unit is None:
         return "none"
-    if unit.left:
-        return "data_decision" if unit.node.object.resource_type == "volume" else "none"
+    if unit.decision and not unit.job:
+        return "data_decision"
     return "recreate" if unit.networks else unit.job or ("stop" if unit.stop else "none")
 
 
 def _replaced(unit: UnitChange | None) -> Iterator[Cause]:
-    if unit is not None and unit.left and unit.node.object.resource_type == "volume":
+    if unit is not None and unit.decision:
         yield Cause(
             "replacement_required", "podman keeps the volume as it was made, until a person decides about its data"
         )
@@ -205,7 +205,7 @@ def _steps(unit: UnitChange) -> tuple[str, ...]:
 def _notes(unit: UnitChange | None, graph: Graph) -> tuple[str, ...]:
     if unit is None:
         return ()
-    own = tuple(note for note in (unit.note, unit.left) if note)
+    own = tuple(note for note in (unit.note, unit.left, unit.decision) if note)
     if unit.node.wanted or unit.node.template:
         return own
     name = unit.node.unit

@@ -249,13 +249,17 @@ class MountPoint(Value, frozen=True):
 
 
 class Observed(Value, frozen=True):
-    """One look at the host, at the paths and units that desired or owned state names."""
+    """One look at the host, at the paths and units that desired or owned state names.
+
+    `missing_volumes` are those that podman was asked for and does not have.
+    """
 
     files: tuple[FileState, ...]
     units: tuple[UnitState, ...]
     accounts: Accounts = Accounts()
     roots: tuple[RootState, ...] = ()
     mounts: tuple[MountPoint, ...] = ()
+    missing_volumes: frozenset[str] = frozenset()
 
 
 class Started(Value, frozen=True, order=True):
@@ -284,13 +288,14 @@ class LastApplied(Value, frozen=True):
     """What this agent has put on the host, and what it started units from.
 
     `desired` is the last state that was verified; `owned` also holds what an interrupted run may have written. `examined` is
-    the seal of the state that passed the preflight last.
+    the seal of the state that passed the preflight last. `volumes` is what each volume was made from, by its name at podman.
     """
 
     desired: Desired | None = None
     owned: tuple[Owned, ...] = ()
     started: tuple[Started, ...] = ()
     examined: str = ""
+    volumes: tuple[Started, ...] = ()
 
 
 # --- what is wrong with a tree ---------------------------------------------------------------------------------------

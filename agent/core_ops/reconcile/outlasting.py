@@ -1,7 +1,8 @@
 """Networks and volumes outlast the units that make them: podman keeps each as it was made, whatever its file says by now.
 
 A network holds nothing, so one that is to be another is removed while everything that uses it is stopped, and its unit makes it
-anew. A volume holds data, so a person decides: its unit and its users are left as they are, and every plan says so.
+anew. A volume holds data, so a person decides: its unit and its users are left as they are, and every plan says so. What each
+volume was made from is on record under the name that podman has for it.
 
 Source:
     podman-systemd.unit(5); Podman 5.4, whose generated units run `podman network create --ignore` and `podman volume create
@@ -10,11 +11,12 @@ Source:
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
 from core_ops.reconcile.changes import Changes
 from core_ops.reconcile.graph import Graph, Node
-from core_ops.reconcile.meaning import differences
-from core_ops.reconcile.model import Obj, Owned, UnitState
+from core_ops.reconcile.meaning import differences, fingerprint
+from core_ops.reconcile.model import Obj, Owned, Started
 from core_ops.reconcile.quoting import unquoted
 from core_ops.reconcile.unitfile import UnitText, parse
 
@@ -110,38 +112,53 @@ def _names_of(owned: Owned, changes: Changes) -> Iterable[str]:
 # --- volumes ----------------------------------------------------------------------------------------------------------
 
 
-def kept_volumes(
-    graph: Graph, changes: Changes, states: Mapping[str, UnitState], started: Mapping[str, str]
-) -> Mapping[str, str]:
-    """Return the units of volumes that are left as they were made, each with the reason if one would be made otherwise now.
+class Volumes(NamedTuple):
+    """What is known of the volumes of a host.
+
+    `made` is what each was made from, by its name at podman: what was on record, and what this plan adds. `undecided` are the
+    units of those that would be made otherwise now, each with what a person can do; `anew` are those that podman has no more,
+    although their units are up.
+    """
+
+    made: tuple[Started, ...]
+    undecided: Mapping[str, str]
+    anew: frozenset[str]
+
+
+def volumes(graph: Graph, recorded: Iterable[Started], missing: AbstractSet[str], up: AbstractSet[str]) -> Volumes:
+    """Return what is known of the volumes.
 
     Args:
         graph: the units of the desired state.
-        changes: what differs on the host.
-        states: what systemd says of the units.
-        started: what each unit was started from.
+        recorded: what each volume was made from, by its name at podman.
+        missing: names of volumes on record that podman does not have.
+        up: units that are up.
     """
-    found: dict[str, str] = {}
+    made = {m.unit: m.inputs for m in recorded if m.unit not in missing}
+    undecided: dict[str, str] = {}
+    anew: set[str] = set()
     for unit, node in graph.nodes.items():
-        before = changes.old.nodes.get(unit)
-        if node.object.resource_type != "volume" or before is None or unit not in started:
+        if node.object.resource_type != "volume" or not (name := kept_name(node.object, node.text)):
             continue
-        name = kept_name(node.object, node.text)
-        if states[unit].active != "active":
-            continue  # it is made now, unless podman has it still
-        if started[unit] == node.inputs:
-            found |= (
-                {unit: ""} if changes.stands(before) else {}
-            )  # it is as it was made, whatever its file said meanwhile
-        elif kept_name(node.object, before.text) == name and not (
-            started[unit] == before.inputs and _made_alike(changes, before, node)
-        ):
-            found[unit] = _decision(unit, name)
-    return found
+        if made.setdefault(name, _digest(node)) != _digest(node):
+            undecided[unit] = _decision(unit, name)
+        if name in missing and unit in up:
+            anew.add(unit)
+    return Volumes(tuple(sorted(Started(n, d) for n, d in made.items())), undecided, frozenset(anew))
+
+
+def names_of(graph: Graph, units: Iterable[str]) -> tuple[str, ...]:
+    """Return what podman calls the volumes of these units."""
+    return tuple(kept_name(graph.nodes[u].object, graph.nodes[u].text) for u in sorted(units))
+
+
+def _digest(node: Node) -> str:
+    kept = (a for a in node.text.assignments if a.section == "Volume" and a.key not in {"VolumeName", "ServiceName"})
+    return fingerprint(UnitText(tuple(kept)))
 
 
 def _decision(unit: str, name: str) -> str:
     return (
-        f"podman keeps the volume {name or 'of this unit'} as it was made, with its data; to have it made anew, save these, "
-        f"then `systemctl stop {unit}`, `podman volume rm {name or 'NAME'}` and `core-ops apply`"
+        f"podman keeps the volume {name} as it was made, with its data; to have it made anew, save these, then "
+        f"`systemctl stop {unit}`, `podman volume rm {name}` and `core-ops apply`"
     )

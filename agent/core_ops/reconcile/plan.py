@@ -14,6 +14,7 @@ from core_ops.reconcile.images import image_needs
 from core_ops.reconcile.made import NOTHING_MADE, Made
 from core_ops.reconcile.model import Desired, LastApplied, Observed, Owned, Started
 from core_ops.reconcile.mountpoints import with_mount_points
+from core_ops.reconcile.outlasting import names_of
 from core_ops.reconcile.planned import Plan
 
 
@@ -42,6 +43,8 @@ def plan(desired: Desired, last: LastApplied, observed: Observed, made: Made = N
         started=_started_before(last, found),
         started_after=tuple(Started(u, _started_from(c, last)) for u, c in sorted(found.units.items())),
         images=image_needs(graph, started(done)),
+        volumes=found.volumes.made,
+        undecided=names_of(graph, found.volumes.undecided),
     )
 
 

@@ -144,7 +144,8 @@ class Plan(Value, frozen=True):
 
     `owned` and `started` are what is recorded before the first effect (everything that may be written; start records of
     every unit that is touched taken away), `owned_after` and `started_after` once all effects succeeded. `expect` names the
-    units that must be up then, `images` what the started ones start from.
+    units that must be up then, `images` what the started ones start from. `volumes` is what each volume was made from,
+    recorded with `started`; `undecided` names those that would be made otherwise now.
     """
 
     source: Source
@@ -158,6 +159,8 @@ class Plan(Value, frozen=True):
     started: tuple[Started, ...]
     started_after: tuple[Started, ...]
     images: tuple[ImageNeed, ...] = ()
+    volumes: tuple[Started, ...] = ()
+    undecided: tuple[str, ...] = ()
 
     @property
     def in_sync(self) -> bool:
