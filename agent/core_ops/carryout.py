@@ -124,8 +124,9 @@ def _fetch_images(ports: Ports, planned: Plan) -> None:
     if not needs:
         return
     present = ports.host.present(tuple(dict.fromkeys(n.image for n in needs)))
-    for need in images.to_pull(needs, present):
-        ports.reporter.report(Pulling(need))
+    missing = tuple(images.to_pull(needs, present))
+    for number, need in enumerate(missing, 1):
+        ports.reporter.report(Pulling(need, number, len(missing)))
         said = ports.host.pull(need.image)
         if not said:
             ports.reporter.report(events.ImagePulled(planned.source.revision, need))

@@ -1,8 +1,11 @@
 """Which images a plan needs, which are pulled, and that nothing is touched when one can't be had."""
 
+import io
+
 import pytest
 
 from core_ops.errors import HostError
+from core_ops.host.terminal import Progress, Terminal
 from core_ops.reconcile import narrow
 from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.events import ImagePulled
@@ -135,6 +138,13 @@ def test_images_are_pulled_before_anything_stops() -> None:
     assert stage.host.log[done : done + 2] == ["pull x:2", "stop web.service"]
     told = [type(e) for e in stage.recorder.events if isinstance(e, Pulling | ImagePulled)]
     assert told == [Pulling, ImagePulled]
+    shown = io.StringIO()
+    progress = Progress(Terminal(shown, colour=False), "lines")
+    for event in stage.recorder.events:
+        progress.report(event)
+    assert "  pulling x:2 for web.service ...\n" in shown.getvalue()
+    progress.report(Pulling(next(e.need for e in stage.recorder.events if isinstance(e, Pulling)), 2, 5))
+    assert shown.getvalue().endswith("  pulling x:2 for web.service (2 of 5) ...\n")
     events = [e for line in stage.lines() for e in line.events if e.event_kind == "pull"]
     assert [(e.object.display_id, e.state, e.detail) for e in events] == [
         ("container/web", "started", "x:2"),

@@ -171,7 +171,8 @@ class Progress:
         """Yield what was done, unless a board shows it; which image is waited for is shown in any case."""
         match event:
             case Pulling():
-                yield printable(f"  pulling {event.need.image} for {event.need.unit} ...")
+                place = f" ({event.number} of {event.count})" if event.count > 1 else ""
+                yield printable(f"  pulling {event.need.image} for {event.need.unit}{place} ...")
             case ImagePulled() if self._form == "lines":
                 yield printable(f"  ✓ pull {event.need.image}")
             case Changed() if self._form == "lines":

@@ -27,6 +27,8 @@ class Applying(Value, frozen=True):
 
 
 class Pulling(Value, frozen=True):
-    """An image is about to be pulled, while everything still runs."""
+    """An image is about to be pulled, while everything still runs: the `number`-th of `count`."""
 
     need: ImageNeed
+    number: int = 1
+    count: int = 1
