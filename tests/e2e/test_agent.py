@@ -152,6 +152,81 @@ def test_what_left_the_repository_leaves_the_host(site: Site) -> None:
     assert site.guest.check("systemctl", "list-units", "--failed", "--plain", "--no-legend") == ""
 
 
+STUBBORN = """\
+[Service]
+ExecStart=/bin/sh -c 'trap "exit 1" TERM; sleep inf & wait'
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def test_a_unit_that_left_the_repository_does_not_linger_as_failed(site: Site) -> None:
+    """Neither one that fails as it is stopped nor one that had failed before is known to systemd afterwards."""
+    units = {f"services/{n}/{n}.service": STUBBORN for n in ("stubborn", "dead")}
+    site.commit({**units, "hosts/guest/host.yaml": "host: guest\nservices: [stubborn, dead]\n"})
+    site.init()
+    site.agent()
+    site.guest.check("systemctl", "stop", "dead.service")
+    assert site.guest.show("dead.service", "ActiveState", "Result") == {"ActiveState": "failed", "Result": "exit-code"}
+
+    site.commit({**dict.fromkeys(units), "hosts/guest/host.yaml": "host: guest\nservices: []\n"})
+    site.agent()
+
+    failed = site.guest.check("journalctl", "-b", "-u", "stubborn.service", "-o", "cat")
+    assert "Failed with result 'exit-code'" in failed
+    listed = site.guest.check("systemctl", "list-units", "--state=failed", "--all", "--plain", "--no-legend")
+    assert "stubborn" not in listed
+    assert "dead" not in listed
+    for unit in ("stubborn.service", "dead.service"):
+        assert site.guest.show(unit, "LoadState", "ActiveState") == {
+            "LoadState": "not-found",
+            "ActiveState": "inactive",
+        }
+
+
+def reloads(site: Site, *arguments: str) -> int:
+    """Run the agent's program and return how often PID 1 says that it read all units again."""
+    _, _, cursor = site.guest.check("journalctl", "-n0", "--show-cursor").partition("-- cursor: ")
+    done = site.core_ops(*arguments)
+    assert done.status == 0, done.stdout + done.stderr
+    site.guest.check("journalctl", "--sync")
+    said = site.guest.check("journalctl", "-o", "cat", f"--after-cursor={cursor.strip()}", "_PID=1")
+    return said.splitlines().count("Reloading...")
+
+
+def test_a_run_reloads_systemd_once_at_most(site: Site) -> None:
+    """One time for an update, a removal, drift and a rollback, with links to units among them; a config file needs none."""
+    tick = "[Service]\nExecStart=/bin/sleep {}\n[Install]\nWantedBy=multi-user.target\n"
+    host = {"hosts/guest/host.yaml": "host: guest\nservices: [net, one, two, three, tick]\n"}
+    site.commit({**THREE, **host, "services/tick/tick.service": tick.format(1000)})
+    site.init()
+    assert reloads(site, "agent") == 1
+    updated = site.commit(
+        {
+            **{f"services/{n}/{n}.container": container(n, image=2) for n in ("one", "two")},
+            "services/net/web.network": "[Network]\nLabel=v=2\n",
+            "services/tick/tick.service": tick.format(2000),
+            "services/tick/tick.service.d/x.conf": "[Unit]\nConditionPathExists=/\n",
+        }
+    )
+    assert reloads(site, "agent") == 1
+    site.commit({"hosts/guest/host.yaml": "host: guest\nservices: [net, one]\n"})
+    assert reloads(site, "agent") == 1
+    unit = "/etc/containers/systemd/one.container"
+    site.guest.write_text(unit, site.guest.read_text(unit).replace("whoami:2", "whoami:1"))
+    site.guest.check("rm", "/etc/containers/systemd/web.network")
+    assert reloads(site, "agent") == 1
+    site.commit({"services/one/config/index.html": "<p>new</p>\n"})
+    assert reloads(site, "agent") == 0
+    assert reloads(site, "agent") == 0
+    assert reloads(site, "apply", "--rollback-to", updated) == 1
+    assert site.guest.show("tick.service", "ActiveState", "UnitFileState") == {
+        "ActiveState": "active",
+        "UnitFileState": "enabled",
+    }
+
+
 @pytest.mark.parametrize("case", ["unsigned", "unknown-key", "not-a-descendant"])
 def test_an_untrusted_revision_changes_nothing_and_stops_nothing(site: Site, case: str) -> None:
     """It is refused with its code; nothing changes but drift, which is still repaired; and a good revision heals."""

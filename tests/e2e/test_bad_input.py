@@ -1,5 +1,6 @@
 """Whatever is wrong with repository, network or host: one clear error, nothing changed, and the next good run works."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from e2e.site import THREE, Site, container
 pytestmark = pytest.mark.e2e
 
 HOST = "hosts/guest/host.yaml"
+HELD_LIMIT_S = 60  # glibc asks a silent server twice, 5 s each, before it gives up
 
 
 def _symlink(site: Site) -> None:
@@ -82,6 +84,7 @@ SOURCES = {
     "not a repository": ("file:///srv/git/nothing", "main", "not-a-repository"),
     "ref missing": ("file:///srv/git/hosts", "nosuch", "ref-missing"),
     "server down": ("https://127.0.0.1:9/hosts", "main", "fetch-failed"),
+    "name unknown": ("https://nowhere.invalid/x.git", "main", "fetch-failed"),
 }
 
 
@@ -103,6 +106,31 @@ def test_a_source_that_cannot_be_had_is_a_warning_once_something_was_applied(sit
     held = site.agent()
     assert "the repository was not reached" in held.stderr
     assert site.guest.show("one.service", "ActiveState") == {"ActiveState": "active"}
+
+
+@pytest.mark.parametrize("names", ["refused", "unanswered"])
+def test_a_host_is_held_while_no_name_can_be_resolved(site: Site, names: str) -> None:
+    """Whether name servers refuse or keep silent: the name is told, drift is repaired, exit 0, and that soon."""
+    good = site.start()
+    site.init("https://nowhere.invalid/x.git", "main", "--force")
+    if names == "unanswered":  # a socket that nobody reads from
+        site.guest.write_text("/etc/resolv.conf", "nameserver 127.0.0.1\n")
+        site.guest.check("systemd-run", "--unit=names", "--socket-property=ListenDatagram=127.0.0.1:53", "sleep", "inf")
+    site.guest.check("systemctl", "stop", "one.service")
+    site.guest.check("rm", "/etc/two/index.html")
+    began = time.monotonic()
+
+    held = site.agent()
+
+    assert time.monotonic() - began < HELD_LIMIT_S
+    assert "the repository was not reached" in held.stderr
+    assert "nowhere.invalid" in held.stderr
+    assert "(fetch-failed)" in held.stderr
+    assert site.guest.show("one.service", "ActiveState") == {"ActiveState": "active"}
+    assert site.page("two") == "<p>two</p>\n"
+    assert site.applied() == good
+    asked = site.guest.exec("systemctl", "is-active", "names.service").stdout
+    assert asked == ("active\n" if names == "unanswered" else "inactive\n")
 
 
 def test_a_commit_as_ref_and_other_transports_are_refused(site: Site) -> None:

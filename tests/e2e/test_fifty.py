@@ -86,6 +86,8 @@ def test_of_fifty_containers_a_change_restarts_its_users_once(site: Site) -> Non
     labels = ("podman", "network", "inspect", "--format", "{{.Labels}}", "systemd-shared")
     assert site.guest.check(*labels) == "map[v:2]\n"
     assert restarts(site, {"services/shared/config/shared.conf": "v=2\n"}) == once(READERS)
+    assert restarts(site, {path("c06"): f"# sleeps\n\n{container('c06')}"}) == once(())
+    assert site.applied() == site.repo.head()
     assert restarts(site, {"README.md": "Fifty containers.\n"}) == once(())
     assert len(site.guest.check("podman", "ps", "-q").split()) == len(NAMES)
     assert time.monotonic() - began < LIMIT_S

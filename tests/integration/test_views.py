@@ -1,6 +1,7 @@
 """What a script or a person gets from `apply` and `plan`: through the program, on a directory of config files."""
 
 import contextlib
+import json
 import os
 import pty
 import random
@@ -10,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from core_ops.host.store import Store, scope
+from core_ops.reconcile.compare import subjects
+from core_ops.reconcile.model import Directories, LastApplied
+from core_ops.reconcile.plan import plan
+from core_ops.reconcile.planned import WriteFile
+from core_ops.reconcile.record import Record
+from fakes import FakeHost
 from schemas import rows_of, stream, valid
+from trees import rendered
 
 MANY = 40
 
@@ -141,27 +150,86 @@ def test_a_reader_that_leaves_does_not_stop_an_apply(tmp_path: Path) -> None:
     assert core_ops("plan", tmp_path, "--exit-code").returncode == 0
 
 
+CONTAINER = """\
+[Container]
+Image=x:{image}
+Volume=%E/web:/c
+Network=n.network
+[Install]
+WantedBy=x
+"""
+SERVICE = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=x\n"
+BEFORE = {
+    **configs(8),
+    **{f"services/web/{name}.service": SERVICE for name in ("edited", "left", "gone")},
+    "services/web/web.container": CONTAINER.format(image=1),
+    "services/web/web.container.d/x.conf": "[Unit]\nConditionPathExists=/a\n",
+    "services/web/n.network": "[Network]\n",
+    "services/web/near.container": CONTAINER.format(image=1),
+    "services/web/t.timer": "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n",
+    "services/web/t.service": "[Service]\nExecStart=/bin/true\n",
+}
+AFTER = {
+    **{name: text for name, text in BEFORE.items() if name not in {"services/web/gone.service", *configs(2)}},
+    "services/web/web.container": CONTAINER.format(image=2),
+    "services/web/web.container.d/x.conf": "[Unit]\nConditionPathExists=/b\n",
+    "services/web/web.container.d/y.conf": "[Unit]\nConditionPathExists=/c\n",
+    "services/web/n.network": "[Network]\nLabel=v=2\n",
+    "services/web/config/004.conf": "y\n",
+    "services/web/config/new.conf": "new\n",
+}
+
+
+CHANGED = {
+    "container/web": "update",
+    "dropin/web.container.d/10-base-x.conf": "update",
+    "dropin/web.container.d/10-base-y.conf": "create",
+    "network/n": "replace",
+    "config/etc/web/000.conf": "delete",
+    "config/etc/web/004.conf": "update",
+    "config/etc/web/006.conf": "update",
+    "config/etc/web/007.conf": "create",
+    "config/etc/web/new.conf": "create",
+    "service/gone": "delete",
+    "service/edited": "update",
+}
+
+
+def lived_in(home: Path, before: dict[str, str], dice: random.Random) -> None:
+    """Make a directory a host on which a tree was applied, with its record, and three files that a hand changed since."""
+    here = Directories(f"{home}/etc/containers/systemd", f"{home}/etc/systemd/system", f"{home}/etc")
+    desired = rendered(before, directories=here)
+    planned = plan(desired, LastApplied(), FakeHost(here).observe(subjects(desired, LastApplied())))
+    written = [e for e in planned.effects if isinstance(e, WriteFile)]
+    dice.shuffle(written)
+    for effect in written:
+        path = Path(effect.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(effect.content)
+        path.chmod(effect.mode)
+    (home / "etc/web/006.conf").chmod(0o600)
+    (home / "etc/web/007.conf").unlink()
+    (home / "etc/systemd/system/edited.service").write_text("[Service]\nExecStart=/bin/false\n")
+    record = Record(last=LastApplied(desired, planned.owned_after, planned.started_after))
+    Store(home / "state/stateless/status.json", scope("h1")).save(record)
+
+
 def test_twelve_replays_of_a_plan_are_the_same_bytes(tmp_path: Path) -> None:
-    """Neither the order in which a tree was written nor the seed of hashes shows in a plan."""
-    files = {
-        **configs(8),
-        "services/web/web.container": "[Container]\nImage=x\nVolume=%E/web:/c\nNetwork=n.network\n[Install]\nWantedBy=x\n",
-        "services/web/n.network": "[Network]\n",
-        "services/web/t.timer": "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n",
-        "services/web/t.service": "[Service]\nExecStart=/bin/true\n",
-        "services/web/web.container.d/x.conf": "[Unit]\nDescription=x\n",
-    }
+    """Neither the order in which tree and host were written nor the seed of hashes shows in a plan, whatever is in it."""
     printed: set[str] = set()
     for seed in range(12):
-        home = tmp_path / str(seed)
-        names = list(files)
-        random.Random(seed).shuffle(names)  # noqa: S311 - the same orders every time
-        tree(home, {name: files[name] for name in names})
+        home, dice = tmp_path / str(seed), random.Random(seed)  # noqa: S311 - the same orders every time
+        lived_in(home, BEFORE, dice)
+        names = list(AFTER)
+        dice.shuffle(names)
+        tree(home, {name: AFTER[name] for name in names})
         done = core_ops("plan", home, "--json", "--exit-code", PYTHONHASHSEED=str(seed))
         assert done.returncode == 3, done.stderr
         valid(done.stdout)
         printed.add(done.stdout.replace(str(home), ""))
     assert len(printed) == 1
+    actions = {e["object"]["display_id"]: e["action"] for e in json.loads(printed.pop())["entries"]}
+    assert {name: actions[name] for name in CHANGED} == CHANGED
 
 
 def on_a_terminal(home: Path, **more: str) -> str:

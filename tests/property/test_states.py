@@ -15,7 +15,7 @@ import pytest
 
 from core_ops.reconcile.graph import Graph, Node
 from core_ops.reconcile.plan import plan
-from core_ops.reconcile.planned import Plan, UnitJob
+from core_ops.reconcile.planned import Plan, ReloadManager, UnitJob
 from property.test_converge import below
 from states import File, State, States, carried_out, graph, shuffled
 
@@ -31,7 +31,7 @@ class Judged(NamedTuple):
 
 
 def test_the_laws_hold_in_ten_thousand_states(record_testsuite_property: Callable[[str, object], None]) -> None:
-    """From each a plan has the same bytes in any order, spares what is not concerned, and leaves nothing to do."""
+    """From each a plan has the same bytes in any order, spares what is not concerned, reloads once, leaves nothing to do."""
     began = time.monotonic()
     cores = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(cores, get_context("fork")) as workers:
@@ -67,6 +67,8 @@ def judged(state: State, dice: random.Random) -> tuple[str, tuple[str, ...]]:
     broken: list[str] = []
     if _encoded(plan(state.desired, state.last, shuffled(seen, dice))) != _encoded(planned):
         broken.append("the plan depends on the order of what was seen")
+    if sum(isinstance(e, ReloadManager) for e in planned.effects) > 1:
+        broken.append("systemd reads everything more than once")
     if planned.blocked:
         return "blocked", (*broken, *(["a blocked plan has effects"] if planned.effects else []))
     broken += (f"{unit} is disturbed without a reason" for unit in sorted(_disturbed(planned) - _concerned(state)))

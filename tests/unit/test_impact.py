@@ -69,6 +69,17 @@ def test_a_container_sees_a_new_file_only_in_a_directory(line: str, enough: bool
     assert not suffices("web.container", both)
 
 
+@pytest.mark.parametrize("offer", ["ReloadCmd=/bin/web reload", "ReloadSignal=SIGHUP"])
+def test_a_container_may_offer_a_reload_by_a_key_of_its_own(offer: str) -> None:
+    """A command in the container or a signal to it is an offer in [Container] only, and none when it is set to nothing."""
+    container = "[Container]\nImage=x:1\nVolume=/etc/web:/etc/web:ro\n"
+    assert suffices("web.container", f"{container}{offer}\n")
+    assert not suffices("web.container", container)
+    assert not suffices("web.container", f"{container}{offer}\n{offer.partition('=')[0]}=\n")
+    assert not suffices("web.container", f"{container}[Service]\n{offer}\n")
+    assert not suffices("web.container", f"{container}Volume=/etc/web/app.conf:/app.conf:ro\n{offer}\n")
+
+
 def test_other_kinds_are_restarted() -> None:
     """A pod or a kube file has no reload of its own."""
     assert not suffices("web.kube", f"[Kube]\nYaml=/etc/web/app.conf\n{RELOAD}")

@@ -12,7 +12,7 @@ from core_ops.reconcile.graph import build
 from core_ops.reconcile.judge import judge
 from core_ops.reconcile.model import Desired, LastApplied, Observed, RootEntry, RootState, UnitState
 from core_ops.reconcile.plan import plan
-from core_ops.reconcile.planned import Entry, Plan, RemoveUndeclared, SetEnablement, UnitJob
+from core_ops.reconcile.planned import Entry, Plan, ReloadManager, RemoveUndeclared, SetEnablement, UnitJob
 from core_ops.reconcile.record import Record, Status
 from fakes import FakeHost, FakeStore
 from trees import outcome, rendered, tree
@@ -323,6 +323,26 @@ def test_a_failed_unit_is_reset_before_it_is_started() -> None:
     assert jobs(planned) == ["reset-failed a.service", "start a.service"]
     assert entry(planned, "service/a").action == "recover"
     assert "failed (exit-code)" in entry(planned, "service/a").causes[0].summary
+
+
+@pytest.mark.parametrize(
+    ("active", "expected"),
+    [
+        ("active", ["stop a.service", "disable a.service", "reset-failed a.service"]),
+        ("deactivating", ["stop a.service", "disable a.service", "reset-failed a.service"]),
+        ("failed", ["disable a.service", "reset-failed a.service"]),
+        ("inactive", ["disable a.service"]),
+    ],
+)
+def test_a_removed_unit_does_not_linger_as_failed(active: str, expected: list[str]) -> None:
+    """What is failed, or may fail as it stops, is reset once systemd has read that its file is gone."""
+    kept = {"services/b/b.service": f"[Service]\nExecStart=/bin/true\n{INSTALL}"}
+    files = {"services/a/a.service": f"[Service]\nExecStart=/bin/true\n{INSTALL}", **kept}
+    last, observed = settled(rendered(files))
+    planned = plan(rendered(kept), last, seen_as(observed, "a.service", active=active))
+    assert jobs(planned) == expected
+    after_reload = planned.effects[[isinstance(e, ReloadManager) for e in planned.effects].index(True) + 1 :]
+    assert [e.verb for e in after_reload if isinstance(e, UnitJob)] == [j.split()[0] for j in expected if "reset" in j]
 
 
 def test_a_unit_in_a_crash_loop_is_reset_before_it_is_started_from_new_inputs() -> None:
