@@ -53,7 +53,7 @@ def test_staging_replaces_nothing(tmp_path: Path) -> None:
     target.write_bytes(b"old")
     files.stage(effect(target), OWN)
     assert target.read_bytes() == b"old"
-    files.sweep(str(target))
+    files.sweep((str(target),))
     assert [p.name for p in tmp_path.iterdir()] == ["c.conf"]
 
 
@@ -114,6 +114,104 @@ def test_no_link_is_followed(tmp_path: Path, where: str) -> None:
             _both(planned)
     assert (outside / "c.conf").read_bytes() == b"secret"
     assert [p.name for p in outside.iterdir()] == ["c.conf"]
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Generator[Path]:
+    """A directory that `a` leads to, with every name that the agent may have below `a`; none may go, come or change."""
+    canary = tmp_path / "canary"
+    (canary / "b/empty").mkdir(parents=True)
+    for name in ("c.conf", files.temporary_name("c.conf")):
+        (canary / "b" / name).write_bytes(b"theirs")
+    (canary / "lone/empty").mkdir(parents=True)
+    before = below(canary)
+    (tmp_path / "a").symlink_to(canary)
+    yield tmp_path / "a"
+    assert below(canary) == before
+
+
+def below(directory: Path) -> dict[Path, bytes | None]:
+    return {p: p.read_bytes() if p.is_file() else None for p in directory.rglob("*")}
+
+
+def test_nothing_is_written_behind_a_link(canary: Path) -> None:
+    """Neither a file nor a directory on the way to it, and the link is named as the cause."""
+    for path in (canary / "b/c.conf", canary / "b/new/c.conf", canary / "new/c.conf"):
+        planned = WriteFile(OBJECT, str(path), b"new", 0o644, FileState(str(path), "absent"))
+        with pytest.raises(HostError) as staged:
+            files.stage(planned, OWN)
+        with pytest.raises(HostError) as committed:
+            files.commit(planned)
+        for caught in (staged, committed):
+            assert caught.value.code == "write-failed"
+            assert "is a symbolic link" in caught.value.hint
+
+
+def test_nothing_is_removed_behind_a_link(canary: Path) -> None:
+    """A file is refused with its cause; what is only tidied up is left alone."""
+    for path in (canary / "b/c.conf", canary / "lone/empty/gone.conf"):
+        with pytest.raises(HostError) as caught:
+            files.remove(RemoveFile(OBJECT, str(path)), frozenset())
+        assert caught.value.code == "write-failed"
+        assert "is a symbolic link" in caught.value.hint
+    files.sweep((f"{canary}/b/c.conf",))
+    files.unmake((f"{canary}/lone", f"{canary}/lone/empty", f"{canary}/b/empty"))
+    assert canary.is_symlink()
+
+
+def test_a_file_behind_a_link_is_none_of_ours(canary: Path) -> None:
+    """Whatever it says, it is not taken for the file that is meant, nor is anything that is not there."""
+    for name in ("b/c.conf", "b/none", "none/none"):
+        assert files.observe(f"{canary}/{name}") == FileState(f"{canary}/{name}", "other")
+    assert files.observe(f"{canary.parent}/canary/b/c.conf").content == b"theirs"
+
+
+def test_a_directory_that_becomes_a_link_meanwhile_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a file and the empty directories above it somebody may put a link there."""
+    (tmp_path / "top/a/b").mkdir(parents=True)
+    (tmp_path / "top/a/b/c.conf").write_bytes(b"x")
+    (tmp_path / "canary/b").mkdir(parents=True)
+    real = os.fsync
+
+    def swap(descriptor: int) -> None:
+        real(descriptor)
+        if not (tmp_path / "moved").exists():
+            (tmp_path / "top/a").rename(tmp_path / "moved")
+            (tmp_path / "top/a").symlink_to(tmp_path / "canary")
+
+    monkeypatch.setattr(os, "fsync", swap)
+    files.remove(RemoveFile(OBJECT, str(tmp_path / "top/a/b/c.conf")), frozenset())
+    assert [p.name for p in (tmp_path / "canary").iterdir()] == ["b"]
+    assert (tmp_path / "top/a").is_symlink()
+
+
+def test_many_ways_are_told_as_each_alone(tmp_path: Path) -> None:
+    """Paths share what they have in common of the way, and nothing else, in whatever order they come."""
+    for name in ("a/b/c/one", "a/b/two", "a/three", "d/b/four"):
+        write(tmp_path / name, name.encode())
+    names = ["a/b/c/one", "a/b/two", "a/x/y", "a/three", "d/b/c/one", "d/b/four", "a/b/c/one", "none/b/two", "a/b/two"]
+    paths = [str(tmp_path / name) for name in names]
+    seen = files.observe_all(paths)
+    assert seen == tuple(map(files.observe, paths))
+    assert [s.content.decode() for s in seen] == [n if (tmp_path / n).exists() else "" for n in names]
+
+
+def descriptors() -> list[str]:
+    return sorted(p.name for p in Path("/proc/self/fd").iterdir())
+
+
+def test_no_descriptor_stays_open(tmp_path: Path, canary: Path) -> None:
+    """After success, refusal and nothing to do alike."""
+    before = descriptors()
+    write(tmp_path / "e/f/c.conf")
+    with pytest.raises(HostError):
+        write(canary / "b/c.conf")
+    files.observe_all((f"{tmp_path}/e/f/c.conf", f"{canary}/x", f"{tmp_path}/none/x", "/x"))
+    files.sweep((f"{tmp_path}/e/f/c.conf", f"{canary}/x"))
+    files.remove(RemoveFile(OBJECT, f"{tmp_path}/e/f/c.conf"), frozenset({str(tmp_path)}))
+    assert descriptors() == before
 
 
 def test_what_is_no_regular_file_is_other(tmp_path: Path) -> None:
