@@ -22,6 +22,10 @@ def effect(path: Path, content: bytes = b"new", mode: int = 0o640) -> WriteFile:
     return WriteFile(OBJECT, str(path), content, mode, files.observe(str(path)))
 
 
+def removal(path: str) -> RemoveFile:
+    return RemoveFile(OBJECT, path, files.observe(path))
+
+
 OWN = os.geteuid(), os.getegid()
 
 
@@ -75,7 +79,7 @@ def test_a_leftover_of_a_killed_run_is_no_obstacle(tmp_path: Path) -> None:
 def test_directories_that_a_cut_removal_left_go_too(tmp_path: Path) -> None:
     """The file and its directory are gone already; the empty one above is still removed, what is kept stays."""
     (tmp_path / "etc/a").mkdir(parents=True)
-    files.remove(RemoveFile(OBJECT, str(tmp_path / "etc/a/sub/c.conf")), frozenset({str(tmp_path / "etc")}))
+    files.remove(removal(str(tmp_path / "etc/a/sub/c.conf")), frozenset({str(tmp_path / "etc")}))
     assert [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")] == ["etc"]
 
 
@@ -90,6 +94,37 @@ def test_a_file_that_changed_after_planning_is_not_overwritten(tmp_path: Path) -
         files.commit(planned)
     assert caught.value.code == "changed-under-us"
     assert target.read_bytes() == b"somebody else's"
+
+
+@pytest.mark.parametrize("how", ["content", "mode", "link", "again"])
+def test_a_file_that_changed_after_planning_is_not_removed(tmp_path: Path, how: str) -> None:
+    """Nor one that came to stand where there was none; what is done is told and nothing is gone."""
+    target = tmp_path / "top/c.conf"
+    target.parent.mkdir()
+    if how != "again":
+        target.write_bytes(b"old")
+    planned = removal(str(target))
+    if how in {"content", "again"}:
+        target.write_bytes(b"somebody else's")
+    elif how == "mode":
+        target.chmod(0o600)
+    elif how == "link":
+        target.rename(tmp_path / "moved")
+        target.symlink_to(tmp_path / "moved")
+    before = below(tmp_path)
+    with pytest.raises(HostError, match="changed after the plan") as caught:
+        files.remove(planned, frozenset())
+    assert caught.value.code == "changed-under-us"
+    assert below(tmp_path) == before
+
+
+def test_a_file_that_went_after_planning_is_as_good_as_removed(tmp_path: Path) -> None:
+    """Its empty directory goes, too."""
+    write(tmp_path / "top/c.conf")
+    planned = removal(str(tmp_path / "top/c.conf"))
+    (tmp_path / "top/c.conf").unlink()
+    files.remove(planned, frozenset({str(tmp_path)}))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("where", ["target", "parent", "temporary"])
@@ -151,7 +186,7 @@ def test_nothing_is_removed_behind_a_link(canary: Path) -> None:
     """A file is refused with its cause; what is only tidied up is left alone."""
     for path in (canary / "b/c.conf", canary / "lone/empty/gone.conf"):
         with pytest.raises(HostError) as caught:
-            files.remove(RemoveFile(OBJECT, str(path)), frozenset())
+            files.remove(RemoveFile(OBJECT, str(path), FileState(str(path), "other")), frozenset())
         assert caught.value.code == "write-failed"
         assert "is a symbolic link" in caught.value.hint
     files.sweep((f"{canary}/b/c.conf",))
@@ -182,7 +217,7 @@ def test_a_directory_that_becomes_a_link_meanwhile_is_not_followed(
             (tmp_path / "top/a").symlink_to(tmp_path / "canary")
 
     monkeypatch.setattr(os, "fsync", swap)
-    files.remove(RemoveFile(OBJECT, str(tmp_path / "top/a/b/c.conf")), frozenset())
+    files.remove(removal(str(tmp_path / "top/a/b/c.conf")), frozenset())
     assert [p.name for p in (tmp_path / "canary").iterdir()] == ["b"]
     assert (tmp_path / "top/a").is_symlink()
 
@@ -210,7 +245,7 @@ def test_no_descriptor_stays_open(tmp_path: Path, canary: Path) -> None:
         write(canary / "b/c.conf")
     files.observe_all((f"{tmp_path}/e/f/c.conf", f"{canary}/x", f"{tmp_path}/none/x", "/x"))
     files.sweep((f"{tmp_path}/e/f/c.conf", f"{canary}/x"))
-    files.remove(RemoveFile(OBJECT, f"{tmp_path}/e/f/c.conf"), frozenset({str(tmp_path)}))
+    files.remove(removal(f"{tmp_path}/e/f/c.conf"), frozenset({str(tmp_path)}))
     assert descriptors() == before
 
 
@@ -261,7 +296,7 @@ def test_a_directory_on_the_way_need_not_be_readable() -> None:
         files.stage(planned, (os.geteuid(), os.getegid()))
         files.commit(planned)
         assert files.observe(planned.path).content == b"new"
-        files.remove(RemoveFile(OBJECT, planned.path), frozenset({str(home)}))
+        files.remove(removal(planned.path), frozenset({str(home)}))
         assert list(home.iterdir()) == []
 
 
@@ -270,10 +305,10 @@ def test_removing_leaves_no_empty_directories_but_the_roots(tmp_path: Path) -> N
     write(tmp_path / "etc/app/conf.d/c.conf")
     write(tmp_path / "etc/app/other.conf")
     keep = frozenset({str(tmp_path / "etc")})
-    files.remove(RemoveFile(OBJECT, str(tmp_path / "etc/app/conf.d/c.conf")), keep)
+    files.remove(removal(str(tmp_path / "etc/app/conf.d/c.conf")), keep)
     assert [p.name for p in (tmp_path / "etc/app").iterdir()] == ["other.conf"]
-    files.remove(RemoveFile(OBJECT, str(tmp_path / "etc/app/other.conf")), keep)
-    files.remove(RemoveFile(OBJECT, str(tmp_path / "etc/app/other.conf")), keep)
+    files.remove(removal(str(tmp_path / "etc/app/other.conf")), keep)
+    files.remove(removal(str(tmp_path / "etc/app/other.conf")), keep)
     assert list((tmp_path / "etc").iterdir()) == []
 
 

@@ -161,9 +161,11 @@ def commit(effect: WriteFile) -> None:
         os.fsync(directory)
 
 
-def _unchanged(verb: str, effect: WriteFile, directory: int, name: str) -> None:
+def _unchanged(verb: str, effect: WriteFile | RemoveFile, directory: int, name: str) -> None:
     with _attempt("read", effect.path):
         now = _state(effect.path, directory, name)
+    if now.kind == "absent" and isinstance(effect, RemoveFile):
+        return
     if now != msgspec.structs.replace(effect.expected, path=effect.path):
         raise HostError(
             f"{verb} {effect.path}: it changed after the plan was made",
@@ -190,11 +192,13 @@ def remove(effect: RemoveFile, keep: frozenset[str]) -> None:
     """Take a file away, with the directories that are empty then; `keep` names those that stay.
 
     Raises:
-        HostError: the kernel refuses. A file that is gone already is no failure.
+        HostError: `changed-under-us` when it is not what planning saw, `write-failed` when the kernel refuses. A file that is
+            gone already is no failure.
     """
     with _attempt("remove", effect.path), Walk() as way:
         directory, name = _directory(way, effect.path)
         if directory >= 0:
+            _unchanged("remove", effect, directory, name)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=directory)
             os.fsync(directory)
