@@ -83,7 +83,7 @@ class LocalHost:
         try:
             for effect in plan.effects:
                 if isinstance(effect, WriteFile):
-                    made += files.stage(effect, owners[effect.path])
+                    made += files.stage(effect, owners[effect.path], self._keep)
                     staged.append(effect.path)
         except HostError:
             files.sweep(staged)

@@ -12,8 +12,9 @@ import pytest
 from core_ops.errors import HostError, LockedError
 from core_ops.host import accounts, files
 from core_ops.host.lock import held
-from core_ops.reconcile.model import Account, FileState, Obj
-from core_ops.reconcile.planned import RemoveFile, WriteFile
+from core_ops.reconcile.model import Account, Directories, FileState, Obj, Source
+from core_ops.reconcile.planned import Plan, RemoveFile, WriteFile
+from core_ops.wiring import LocalHost
 
 OBJECT = Obj("config", "etc/x")
 
@@ -180,6 +181,56 @@ def test_nothing_is_written_behind_a_link(canary: Path) -> None:
         for caught in (staged, committed):
             assert caught.value.code == "write-failed"
             assert "is a symbolic link" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("mode", "uid", "gid", "safe"),
+    [
+        (0o755, None, None, True),
+        (0o777, None, None, False),
+        (0o1777, None, None, True),
+        (0o775, None, None, True),
+        (0o775, None, 54321, False),
+        (0o755, 12345, None, False),
+        (0o1777, 12345, None, False),
+    ],
+)
+def test_nothing_is_staged_where_somebody_else_could_replace_it(
+    tmp_path: Path, mode: int, uid: int | None, gid: int | None, *, safe: bool
+) -> None:
+    """Neither a file nor a directory is made there; what is above the place where files go is the host's own affair."""
+    if (uid or gid) and os.geteuid():
+        pytest.skip("only root gives directories away")
+    top = tmp_path / "above/top"
+    (top / "a").mkdir(parents=True)
+    top.parent.chmod(0o777)
+    os.chown(top / "a", -1 if uid is None else uid, -1 if gid is None else gid)
+    (top / "a").chmod(mode)
+    planned = effect(top / "a/b/c.conf")
+    files.unmake(files.stage(effect(top / "c.conf"), OWN, {str(top), str(tmp_path), str(top / "other")}))
+    files.sweep((str(top / "c.conf"),))
+    if safe:
+        files.stage(planned, OWN, {str(top), "/"})
+        files.commit(planned)
+        return
+    with pytest.raises(HostError, match=f"write below {top}/a: ") as caught:
+        files.stage(planned, OWN, {str(top), "/"})
+    assert caught.value.code == "write-failed"
+    assert f"{top}/a`" in caught.value.hint
+    assert [p.name for p in top.rglob("*")] == ["a"]
+
+
+@pytest.mark.parametrize("place", ["quadlet", "systemd", "config"])
+def test_a_host_guards_all_that_files_go_to(tmp_path: Path, place: str) -> None:
+    """One file that could be replaced keeps all from being staged."""
+    for name in ("quadlet", "systemd", "config"):
+        (tmp_path / name).mkdir()
+    (tmp_path / place).chmod(0o777)
+    host = LocalHost(Directories(*(f"{tmp_path}/{n}" for n in ("quadlet", "systemd", "config"))), f"{tmp_path}/run")
+    writes = tuple(effect(tmp_path / n / "x/c") for n in ("quadlet", "systemd", "config"))
+    with pytest.raises(HostError, match=f"write below {tmp_path}/{place}: "):
+        host.stage(Plan(Source("x"), None, "h", (), writes, (), (), (), (), ()))
+    assert {p.name for p in tmp_path.rglob("*")} == {"quadlet", "systemd", "config"}
 
 
 def test_nothing_is_removed_behind_a_link(canary: Path) -> None:

@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Generator, Iterable
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -102,20 +103,22 @@ def _state(path: str, directory: int, name: str) -> FileState:
         return FileState(path, "file", b"".join(chunks), stat.S_IMODE(facts.st_mode), facts.st_uid, facts.st_gid)
 
 
-def stage(effect: WriteFile, owners: tuple[int, int]) -> tuple[str, ...]:
+def stage(effect: WriteFile, owners: tuple[int, int], tops: AbstractSet[str] = frozenset()) -> tuple[str, ...]:
     """Write the content beside its path, durably, under the temporary name; nothing is replaced yet.
 
     Args:
         effect: what is to be written.
         owners: the ids of the user and the group that it is to belong to.
+        tops: directories from which on nobody else may be able to replace it; the innermost above the path counts.
 
     Returns:
         The directories that had to be made, outermost first.
 
     Raises:
-        HostError: the kernel refuses; the temporary file and those directories are gone again.
+        HostError: the kernel refuses, or somebody else could replace the file; the temporary file and those directories are
+            gone again.
     """
-    way = Walk()
+    way = Walk(max((t for t in tops if effect.path.startswith(f"{t}/")), key=len, default=""))
     try:
         with _attempt("write", effect.path), way:
             _stage(way, effect, owners)

@@ -11,6 +11,8 @@ from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Self
 
+from core_ops.errors import HostError
+
 READABLE = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PASSED = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # only passed through: it may be unreadable
 _STAYS = frozenset(
@@ -21,11 +23,13 @@ _STAYS = frozenset(
 class Walk:
     """The directories that are open on the way to one, and those that had to be made (`made`, outermost first).
 
-    The next way goes on from where it parts with the last one, so that many paths in order cost little more than one.
+    The next way goes on from where it parts with the last one, so that many paths in order cost little more than one. From
+    `guarded` on, if that is given, each directory must be one in which nobody but root and this user may change names.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, guarded: str = "") -> None:
         self.made: list[str] = []
+        self._guarded = guarded.strip("/").split("/") if guarded else None
         self._parts: list[str] = []
         self._open: list[int] = []  # the root, then one for each part
 
@@ -50,6 +54,7 @@ class Walk:
 
         Raises:
             OSError: the kernel refuses; ELOOP when a link is on the way, ENOTDIR when something else is.
+            HostError: `write-failed`: a guarded directory is not safe.
         """
         parts = directory.strip("/").split("/") if directory.strip("/") else []
         same = next((n for n, (a, b) in enumerate(zip(parts, self._parts, strict=False)) if a != b), None)
@@ -63,6 +68,8 @@ class Walk:
                 return -1
             self._parts.append(part)
             self._open.append(step)
+            if self._guarded and self._parts[: len(self._guarded)] == self._guarded:
+                _guard("/".join(("", *self._parts)), os.fstat(step))
         return self._open[-1]
 
     def _back_to(self, kept: int) -> None:
@@ -140,6 +147,23 @@ class Walk:
         except FileNotFoundError:
             return False
         return True
+
+
+def _guard(directory: str, facts: os.stat_result) -> None:
+    """Refuse a directory in which somebody else could put another file in the place of ours."""
+    if facts.st_uid not in {0, os.geteuid()}:
+        raise HostError(
+            f"write below {directory}: it belongs to the user with the number {facts.st_uid}",
+            code="write-failed",
+            hint=f"`chown root {directory}`, or put the file elsewhere: its owner could replace what is written there",
+        )
+    others = stat.S_IWOTH if facts.st_gid in {0, os.getegid()} else stat.S_IWOTH | stat.S_IWGRP
+    if facts.st_mode & others and not facts.st_mode & stat.S_ISVTX:  # in a sticky one only the owner replaces a file
+        raise HostError(
+            f"write below {directory}: its group or everybody may write there",
+            code="write-failed",
+            hint=f"`chmod go-w {directory}`, or put the file elsewhere: others could replace what is written there",
+        )
 
 
 def sync(passed: int) -> None:
