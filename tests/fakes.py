@@ -149,6 +149,8 @@ class FakeHost:
         failures: list[Failure] = []
         for effect in effects:
             self._maybe_cut()
+            if isinstance(effect, WriteFile | RemoveFile):
+                self._as_planned(effect)
             failures += self._one(effect)
         return tuple(failures)
 
@@ -186,6 +188,14 @@ class FakeHost:
             if self.cut_at <= 0:
                 raise Cut
             self.cut_at -= 1
+
+    def _as_planned(self, effect: WriteFile | RemoveFile) -> None:
+        now = self._file(effect.path)
+        gone = now.kind == "absent" and isinstance(effect, RemoveFile)
+        if not gone and now != effect.expected:
+            raise HostError(
+                f"change {effect.path}: it changed after the plan", code="changed-under-us", hint="run again"
+            )
 
     def _one(self, effect: Effect) -> Iterable[Failure]:
         match effect:

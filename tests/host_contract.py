@@ -5,6 +5,7 @@ Runs inside a test with the fake, and by itself inside a guest with the real ada
 
 import json
 
+from core_ops.errors import HostError
 from core_ops.ports import Host
 from core_ops.reconcile.compare import Subjects
 from core_ops.reconcile.model import Desired, Directories, FileState, Item, Obj, Observed, Owned, Source
@@ -91,6 +92,15 @@ def _images(host: Host) -> list[object]:
     return [sorted(here), sorted(some), host.pull(NOWHERE) != "", sorted(host.present((NOWHERE,)))]
 
 
+def _refused(host: Host, effect: Effect) -> str:
+    """Return the code with which an effect is refused, or nothing."""
+    try:
+        host.carry_out((effect,))
+    except HostError as error:
+        return error.code
+    return ""
+
+
 def _services() -> list[tuple[str, str]]:
     return [(n, t) for n, t in TEXTS.items() if n.endswith(".service")]
 
@@ -138,9 +148,14 @@ def story(host: Host) -> list[object]:
     do(_write(path, TEXTS["contract-a.service"].encode() + b"# changed\n", now[path]))
     look()
     do(ReloadManager(NAMES))
-    look()
+    last = {f.path: f for f in look().files}
     host.carry_out(_job("stop", MOUNT, "contract-t.timer", "contract-b.service", "contract-a.service"))
-    do(SetEnablement("disable", "contract-a.service", _OBJECT), *(RemoveFile(_OBJECT, p) for p in PATHS))
+    seen.append(_refused(host, RemoveFile(_OBJECT, path, now[path])))
+    do(
+        SetEnablement("disable", "contract-a.service", _OBJECT),
+        *(RemoveFile(_OBJECT, p, last[p]) for p in PATHS),
+        RemoveFile(_OBJECT, path, last[path]),
+    )
     do(ReloadManager(()))
     look()
     seen.append([f.unit for f in host.carry_out(_job("start", "contract-b.service"))])  # there is no such unit any more

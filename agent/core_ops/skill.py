@@ -101,7 +101,7 @@ def _replace(effect: WriteFile) -> None:
         made = files.stage(effect, (os.geteuid(), os.getegid()))
         files.commit(effect)
     except HostError as error:
-        files.sweep(effect.path)
+        files.sweep((effect.path,))
         files.unmake(made)
         hint = "see who may write there, or show the guide with --print"
         raise HostError(error.message, code=error.code, hint=hint) from error

@@ -50,7 +50,7 @@ class LocalHost:
 
     def observe(self, subjects: Subjects) -> Observed:
         """Look at paths and units; see `core_ops.ports.Host`."""
-        seen = tuple(files.observe(p) for p in subjects.paths)
+        seen = files.observe_all(subjects.paths)
         return Observed(
             seen,
             systemd.observe(subjects.units, subjects.closely, self._unit_directories),
@@ -81,18 +81,16 @@ class LocalHost:
         if any(not isinstance(e, WriteFile | RemoveFile | RemoveUndeclared) for e in plan.effects):
             _need_systemd()
         owners = {e.path: accounts.owners(e) for e in plan.effects if isinstance(e, WriteFile)}
-        for owned in plan.owned:
-            files.sweep(owned.path)
+        files.sweep(o.path for o in plan.owned)
         staged: list[str] = []
         made: tuple[str, ...] = ()
         try:
             for effect in plan.effects:
                 if isinstance(effect, WriteFile):
-                    made += files.stage(effect, owners[effect.path])
+                    made += files.stage(effect, owners[effect.path], self._keep)
                     staged.append(effect.path)
         except HostError:
-            for path in staged:
-                files.sweep(path)
+            files.sweep(staged)
             files.unmake(made)
             raise
 

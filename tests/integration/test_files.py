@@ -12,14 +12,19 @@ import pytest
 from core_ops.errors import HostError, LockedError
 from core_ops.host import accounts, files
 from core_ops.host.lock import held
-from core_ops.reconcile.model import Account, FileState, Obj
-from core_ops.reconcile.planned import RemoveFile, WriteFile
+from core_ops.reconcile.model import Account, Directories, FileState, Obj, Source
+from core_ops.reconcile.planned import Plan, RemoveFile, WriteFile
+from core_ops.wiring import LocalHost
 
 OBJECT = Obj("config", "etc/x")
 
 
 def effect(path: Path, content: bytes = b"new", mode: int = 0o640) -> WriteFile:
     return WriteFile(OBJECT, str(path), content, mode, files.observe(str(path)))
+
+
+def removal(path: str) -> RemoveFile:
+    return RemoveFile(OBJECT, path, files.observe(path))
 
 
 OWN = os.geteuid(), os.getegid()
@@ -53,7 +58,7 @@ def test_staging_replaces_nothing(tmp_path: Path) -> None:
     target.write_bytes(b"old")
     files.stage(effect(target), OWN)
     assert target.read_bytes() == b"old"
-    files.sweep(str(target))
+    files.sweep((str(target),))
     assert [p.name for p in tmp_path.iterdir()] == ["c.conf"]
 
 
@@ -75,7 +80,7 @@ def test_a_leftover_of_a_killed_run_is_no_obstacle(tmp_path: Path) -> None:
 def test_directories_that_a_cut_removal_left_go_too(tmp_path: Path) -> None:
     """The file and its directory are gone already; the empty one above is still removed, what is kept stays."""
     (tmp_path / "etc/a").mkdir(parents=True)
-    files.remove(RemoveFile(OBJECT, str(tmp_path / "etc/a/sub/c.conf")), frozenset({str(tmp_path / "etc")}))
+    files.remove(removal(str(tmp_path / "etc/a/sub/c.conf")), frozenset({str(tmp_path / "etc")}))
     assert [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")] == ["etc"]
 
 
@@ -90,6 +95,37 @@ def test_a_file_that_changed_after_planning_is_not_overwritten(tmp_path: Path) -
         files.commit(planned)
     assert caught.value.code == "changed-under-us"
     assert target.read_bytes() == b"somebody else's"
+
+
+@pytest.mark.parametrize("how", ["content", "mode", "link", "again"])
+def test_a_file_that_changed_after_planning_is_not_removed(tmp_path: Path, how: str) -> None:
+    """Nor one that came to stand where there was none; what is done is told and nothing is gone."""
+    target = tmp_path / "top/c.conf"
+    target.parent.mkdir()
+    if how != "again":
+        target.write_bytes(b"old")
+    planned = removal(str(target))
+    if how in {"content", "again"}:
+        target.write_bytes(b"somebody else's")
+    elif how == "mode":
+        target.chmod(0o600)
+    elif how == "link":
+        target.rename(tmp_path / "moved")
+        target.symlink_to(tmp_path / "moved")
+    before = below(tmp_path)
+    with pytest.raises(HostError, match="changed after the plan") as caught:
+        files.remove(planned, frozenset())
+    assert caught.value.code == "changed-under-us"
+    assert below(tmp_path) == before
+
+
+def test_a_file_that_went_after_planning_is_as_good_as_removed(tmp_path: Path) -> None:
+    """Its empty directory goes, too."""
+    write(tmp_path / "top/c.conf")
+    planned = removal(str(tmp_path / "top/c.conf"))
+    (tmp_path / "top/c.conf").unlink()
+    files.remove(planned, frozenset({str(tmp_path)}))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("where", ["target", "parent", "temporary"])
@@ -114,6 +150,154 @@ def test_no_link_is_followed(tmp_path: Path, where: str) -> None:
             _both(planned)
     assert (outside / "c.conf").read_bytes() == b"secret"
     assert [p.name for p in outside.iterdir()] == ["c.conf"]
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Generator[Path]:
+    """A directory that `a` leads to, with every name that the agent may have below `a`; none may go, come or change."""
+    canary = tmp_path / "canary"
+    (canary / "b/empty").mkdir(parents=True)
+    for name in ("c.conf", files.temporary_name("c.conf")):
+        (canary / "b" / name).write_bytes(b"theirs")
+    (canary / "lone/empty").mkdir(parents=True)
+    before = below(canary)
+    (tmp_path / "a").symlink_to(canary)
+    yield tmp_path / "a"
+    assert below(canary) == before
+
+
+def below(directory: Path) -> dict[Path, bytes | None]:
+    return {p: p.read_bytes() if p.is_file() else None for p in directory.rglob("*")}
+
+
+def test_nothing_is_written_behind_a_link(canary: Path) -> None:
+    """Neither a file nor a directory on the way to it, and the link is named as the cause."""
+    for path in (canary / "b/c.conf", canary / "b/new/c.conf", canary / "new/c.conf"):
+        planned = WriteFile(OBJECT, str(path), b"new", 0o644, FileState(str(path), "absent"))
+        with pytest.raises(HostError) as staged:
+            files.stage(planned, OWN)
+        with pytest.raises(HostError) as committed:
+            files.commit(planned)
+        for caught in (staged, committed):
+            assert caught.value.code == "write-failed"
+            assert "is a symbolic link" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("mode", "uid", "gid", "safe"),
+    [
+        (0o755, None, None, True),
+        (0o777, None, None, False),
+        (0o1777, None, None, True),
+        (0o775, None, None, True),
+        (0o775, None, 54321, False),
+        (0o755, 12345, None, False),
+        (0o1777, 12345, None, False),
+    ],
+)
+def test_nothing_is_staged_where_somebody_else_could_replace_it(
+    tmp_path: Path, mode: int, uid: int | None, gid: int | None, *, safe: bool
+) -> None:
+    """Neither a file nor a directory is made there; what is above the place where files go is the host's own affair."""
+    if (uid or gid) and os.geteuid():
+        pytest.skip("only root gives directories away")
+    top = tmp_path / "above/top"
+    (top / "a").mkdir(parents=True)
+    top.parent.chmod(0o777)
+    os.chown(top / "a", -1 if uid is None else uid, -1 if gid is None else gid)
+    (top / "a").chmod(mode)
+    planned = effect(top / "a/b/c.conf")
+    files.unmake(files.stage(effect(top / "c.conf"), OWN, {str(top), str(tmp_path), str(top / "other")}))
+    files.sweep((str(top / "c.conf"),))
+    if safe:
+        files.stage(planned, OWN, {str(top), "/"})
+        files.commit(planned)
+        return
+    with pytest.raises(HostError, match=f"write below {top}/a: ") as caught:
+        files.stage(planned, OWN, {str(top), "/"})
+    assert caught.value.code == "write-failed"
+    assert f"{top}/a`" in caught.value.hint
+    assert [p.name for p in top.rglob("*")] == ["a"]
+
+
+@pytest.mark.parametrize("place", ["quadlet", "systemd", "config"])
+def test_a_host_guards_all_that_files_go_to(tmp_path: Path, place: str) -> None:
+    """One file that could be replaced keeps all from being staged."""
+    for name in ("quadlet", "systemd", "config"):
+        (tmp_path / name).mkdir()
+    (tmp_path / place).chmod(0o777)
+    host = LocalHost(Directories(*(f"{tmp_path}/{n}" for n in ("quadlet", "systemd", "config"))), f"{tmp_path}/run")
+    writes = tuple(effect(tmp_path / n / "x/c") for n in ("quadlet", "systemd", "config"))
+    with pytest.raises(HostError, match=f"write below {tmp_path}/{place}: "):
+        host.stage(Plan(Source("x"), None, "h", (), writes, (), (), (), (), ()))
+    assert {p.name for p in tmp_path.rglob("*")} == {"quadlet", "systemd", "config"}
+
+
+def test_nothing_is_removed_behind_a_link(canary: Path) -> None:
+    """A file is refused with its cause; what is only tidied up is left alone."""
+    for path in (canary / "b/c.conf", canary / "lone/empty/gone.conf"):
+        with pytest.raises(HostError) as caught:
+            files.remove(RemoveFile(OBJECT, str(path), FileState(str(path), "other")), frozenset())
+        assert caught.value.code == "write-failed"
+        assert "is a symbolic link" in caught.value.hint
+    files.sweep((f"{canary}/b/c.conf",))
+    files.unmake((f"{canary}/lone", f"{canary}/lone/empty", f"{canary}/b/empty"))
+    assert canary.is_symlink()
+
+
+def test_a_file_behind_a_link_is_none_of_ours(canary: Path) -> None:
+    """Whatever it says, it is not taken for the file that is meant, nor is anything that is not there."""
+    for name in ("b/c.conf", "b/none", "none/none"):
+        assert files.observe(f"{canary}/{name}") == FileState(f"{canary}/{name}", "other")
+    assert files.observe(f"{canary.parent}/canary/b/c.conf").content == b"theirs"
+
+
+def test_a_directory_that_becomes_a_link_meanwhile_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a file and the empty directories above it somebody may put a link there."""
+    (tmp_path / "top/a/b").mkdir(parents=True)
+    (tmp_path / "top/a/b/c.conf").write_bytes(b"x")
+    (tmp_path / "canary/b").mkdir(parents=True)
+    real = os.fsync
+
+    def swap(descriptor: int) -> None:
+        real(descriptor)
+        if not (tmp_path / "moved").exists():
+            (tmp_path / "top/a").rename(tmp_path / "moved")
+            (tmp_path / "top/a").symlink_to(tmp_path / "canary")
+
+    monkeypatch.setattr(os, "fsync", swap)
+    files.remove(removal(str(tmp_path / "top/a/b/c.conf")), frozenset())
+    assert [p.name for p in (tmp_path / "canary").iterdir()] == ["b"]
+    assert (tmp_path / "top/a").is_symlink()
+
+
+def test_many_ways_are_told_as_each_alone(tmp_path: Path) -> None:
+    """Paths share what they have in common of the way, and nothing else, in whatever order they come."""
+    for name in ("a/b/c/one", "a/b/two", "a/three", "d/b/four"):
+        write(tmp_path / name, name.encode())
+    names = ["a/b/c/one", "a/b/two", "a/x/y", "a/three", "d/b/c/one", "d/b/four", "a/b/c/one", "none/b/two", "a/b/two"]
+    paths = [str(tmp_path / name) for name in names]
+    seen = files.observe_all(paths)
+    assert seen == tuple(map(files.observe, paths))
+    assert [s.content.decode() for s in seen] == [n if (tmp_path / n).exists() else "" for n in names]
+
+
+def descriptors() -> list[str]:
+    return sorted(p.name for p in Path("/proc/self/fd").iterdir())
+
+
+def test_no_descriptor_stays_open(tmp_path: Path, canary: Path) -> None:
+    """After success, refusal and nothing to do alike."""
+    before = descriptors()
+    write(tmp_path / "e/f/c.conf")
+    with pytest.raises(HostError):
+        write(canary / "b/c.conf")
+    files.observe_all((f"{tmp_path}/e/f/c.conf", f"{canary}/x", f"{tmp_path}/none/x", "/x"))
+    files.sweep((f"{tmp_path}/e/f/c.conf", f"{canary}/x"))
+    files.remove(removal(f"{tmp_path}/e/f/c.conf"), frozenset({str(tmp_path)}))
+    assert descriptors() == before
 
 
 def test_what_is_no_regular_file_is_other(tmp_path: Path) -> None:
@@ -163,7 +347,7 @@ def test_a_directory_on_the_way_need_not_be_readable() -> None:
         files.stage(planned, (os.geteuid(), os.getegid()))
         files.commit(planned)
         assert files.observe(planned.path).content == b"new"
-        files.remove(RemoveFile(OBJECT, planned.path), frozenset({str(home)}))
+        files.remove(removal(planned.path), frozenset({str(home)}))
         assert list(home.iterdir()) == []
 
 
@@ -172,10 +356,10 @@ def test_removing_leaves_no_empty_directories_but_the_roots(tmp_path: Path) -> N
     write(tmp_path / "etc/app/conf.d/c.conf")
     write(tmp_path / "etc/app/other.conf")
     keep = frozenset({str(tmp_path / "etc")})
-    files.remove(RemoveFile(OBJECT, str(tmp_path / "etc/app/conf.d/c.conf")), keep)
+    files.remove(removal(str(tmp_path / "etc/app/conf.d/c.conf")), keep)
     assert [p.name for p in (tmp_path / "etc/app").iterdir()] == ["other.conf"]
-    files.remove(RemoveFile(OBJECT, str(tmp_path / "etc/app/other.conf")), keep)
-    files.remove(RemoveFile(OBJECT, str(tmp_path / "etc/app/other.conf")), keep)
+    files.remove(removal(str(tmp_path / "etc/app/other.conf")), keep)
+    files.remove(removal(str(tmp_path / "etc/app/other.conf")), keep)
     assert list((tmp_path / "etc").iterdir()) == []
 
 

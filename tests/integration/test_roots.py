@@ -3,6 +3,7 @@
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,6 +128,30 @@ def test_removing_takes_the_link_and_not_what_it_leads_to(tmp_path: Path) -> Non
         clean(root / "way/file", root)
     assert [p.name for p in root.iterdir()] == ["way"]
     assert (outside / "file").read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_a_directory_that_becomes_a_link_meanwhile_is_not_followed(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever somebody puts a link on the way, nothing goes where it leads."""
+    root, canary = tmp_path / "root", tmp_path / "canary"
+    (root / "a/b").mkdir(parents=True)
+    (canary / "b").mkdir(parents=True)
+    if kind == "file":
+        (root / "a/b/file").write_bytes(b"x")
+    name, real = ("fsync", os.fsync) if kind == "file" else ("rmdir", os.rmdir)
+
+    def swap(*arguments: Any, **more: Any) -> None:
+        if not (tmp_path / "moved").exists():
+            (root / "a").rename(tmp_path / "moved")
+            (root / "a").symlink_to(canary)
+        real(*arguments, **more)
+
+    monkeypatch.setattr(os, name, swap)
+    clean(root / ("a/b/file" if kind == "file" else "a/b"), root, kind)
+    assert [p.name for p in canary.iterdir()] == ["b"]
+    assert (root / "a").is_symlink()
 
 
 def test_a_directory_that_filled_up_stays(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from core_ops.reconcile.planned import Outcome, ReloadManager, SetEnablement, UnitJob
+from core_ops.reconcile.planned import Effect, Failure, Outcome, ReloadManager, SetEnablement, UnitJob
 from core_ops.reconcile.resultview import ResultView, result_view
+from fakes import FakeHost
 from scenes import Scene, Unwilling
 from trees import rendered
 
@@ -95,3 +96,42 @@ def test_a_unit_started_from_older_inputs_is_blocked_by_them() -> None:
     ]
     (why,) = [c.summary for c in ends["container/b"].causes or () if c.kind == "dependency_failure"]
     assert why == "config/etc/b/b.conf was not reached"
+
+
+class Edited(FakeHost):
+    """A host on which somebody writes a file while its unit stops, once."""
+
+    path = ""
+
+    def carry_out(self, effects: tuple[Effect, ...]) -> tuple[Failure, ...]:
+        failures = super().carry_out(effects)
+        if self.path and isinstance(effects[0], UnitJob) and effects[0].verb == "stop":
+            self.edit(self.path, b"theirs\n")
+            self.path = ""
+        return failures
+
+
+@pytest.mark.parametrize("removed", [True, False], ids=["removed", "written"])
+def test_an_edit_during_a_run_outlives_it(*, removed: bool) -> None:
+    """Whether it was to be removed or replaced: the run says so, owns the file still, and the next one plans from the edit."""
+    scene = Scene(host := Edited())
+    scene.converge(rendered(FILES))
+    new = {p: t for p, t in FILES.items() if "config" not in p and ".d/" not in p}
+    new["services/a/a.service"] = f"[Service]\nExecStart=/bin/other\n{INSTALL}"
+    if not removed:
+        new["services/a/config/a.conf"] = "y\n"
+    host.path = "/etc/a/a.conf"
+
+    view = result_view(scene.converge(rendered(new)))
+
+    (failed,) = (f for f in view.failures or () if f.object)
+    assert (failed.object and failed.object.display_id, "changed" in failed.detail) == (CONFIG, True)
+    assert view.outcome == "partially_applied"
+    assert host.files["/etc/a/a.conf"][0] == b"theirs\n"
+    last = scene.store.load().last
+    assert "/etc/a/a.conf" in {o.path for o in last.owned}
+    assert "a.service" not in {s.unit for s in last.started}
+    assert "a.service" in host.running
+
+    assert scene.converge(rendered(new)).outcome == "converged"
+    assert host.files.get("/etc/a/a.conf") == (None if removed else (b"y\n", 0o644))

@@ -9,21 +9,19 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
 from core_ops.errors import HostError
+from core_ops.host import walk
+from core_ops.host.walk import Walk
 from core_ops.reconcile.model import FileState
 from core_ops.reconcile.planned import RemoveFile, WriteFile
 
 # A desired file has at most 1 MiB, so one byte more is enough to know that what stands there is something else.
 READ_LIMIT_BYTES = 1024 * 1024 + 1
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_ON_THE_WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # only passed through: it may be unreadable
-_STAYS = frozenset(
-    {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.ENOTDIR}
-)  # others use it, or it is a mount or a link
 _HINTS = {
     errno.ENOSPC: "free some space on that file system; the next run goes on from here",
     errno.EDQUOT: "raise the quota; the next run goes on from here",
@@ -46,79 +44,109 @@ def observe(path: str) -> FileState:
     Raises:
         HostError: it is there but can't be read.
     """
+    (state,) = observe_all((path,))
+    return state
+
+
+def observe_all(paths: Iterable[str]) -> tuple[FileState, ...]:
+    """Return what stands at each path, as `observe`; paths that are sorted share the way.
+
+    What lies behind a link is `other`, as a link itself: it is no file of ours, whatever it says, and nothing is written there.
+
+    Raises:
+        HostError: one is there but can't be read.
+    """
+    path, states = "/", list[FileState]()
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+        with Walk() as way:
+            for path in paths:
+                states.append(_seen(way, path))
+    except OSError as error:
+        raise _failed("read", path, error) from error
+    return tuple(states)
+
+
+def _seen(way: Walk, path: str) -> FileState:
+    head, _, name = path.rpartition("/")
+    try:
+        directory = way.to(head)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return FileState(path, "other")
+        if error.errno == errno.ENOTDIR:
+            return FileState(path, "absent")
+        raise
+    return _state(path, directory, name)
+
+
+def _state(path: str, directory: int, name: str) -> FileState:
+    """Return what has a name in an open directory; -1 is one that is not there."""
+    if directory < 0:
+        return FileState(path, "absent")
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
         return FileState(path, "absent")
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO}:  # a symbolic link, or a socket or FIFO without a peer
             return FileState(path, "other")
-        raise _failed("read", path, error) from error
-    with _attempt("read", path), _closing(descriptor):
-        return _state(path, descriptor)
+        raise
+    with _closing(descriptor):
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            return FileState(path, "other")
+        chunks: list[bytes] = []
+        left = READ_LIMIT_BYTES
+        while left and (chunk := os.read(descriptor, left)):
+            chunks.append(chunk)
+            left -= len(chunk)
+        return FileState(path, "file", b"".join(chunks), stat.S_IMODE(facts.st_mode), facts.st_uid, facts.st_gid)
 
 
-def _state(path: str, descriptor: int) -> FileState:
-    facts = os.fstat(descriptor)
-    if not stat.S_ISREG(facts.st_mode):
-        return FileState(path, "other")
-    chunks: list[bytes] = []
-    left = READ_LIMIT_BYTES
-    while left and (chunk := os.read(descriptor, left)):
-        chunks.append(chunk)
-        left -= len(chunk)
-    return FileState(path, "file", b"".join(chunks), stat.S_IMODE(facts.st_mode), facts.st_uid, facts.st_gid)
-
-
-def stage(effect: WriteFile, owners: tuple[int, int]) -> tuple[str, ...]:
+def stage(effect: WriteFile, owners: tuple[int, int], tops: AbstractSet[str] = frozenset()) -> tuple[str, ...]:
     """Write the content beside its path, durably, under the temporary name; nothing is replaced yet.
 
     Args:
         effect: what is to be written.
         owners: the ids of the user and the group that it is to belong to.
+        tops: directories from which on nobody else may be able to replace it; the innermost above the path counts.
 
     Returns:
         The directories that had to be made, outermost first.
 
     Raises:
-        HostError: the kernel refuses; the temporary file and those directories are gone again.
+        HostError: the kernel refuses, or somebody else could replace the file; the temporary file and those directories are
+            gone again.
     """
-    missing = _missing_directories(effect.path)
+    way = Walk(max((t for t in tops if effect.path.startswith(f"{t}/")), key=len, default=""))
     try:
-        _stage(effect, owners)
+        with _attempt("write", effect.path), way:
+            _stage(way, effect, owners)
     except HostError:
-        unmake(missing)
+        unmake(way.made)
         raise
-    return missing
+    return tuple(way.made)
 
 
-def _missing_directories(path: str) -> tuple[str, ...]:
-    missing: list[str] = []
-    parent = path.rpartition("/")[0]
-    while parent and not os.path.lexists(parent):
-        missing.append(parent)
-        parent = parent.rpartition("/")[0]
-    return tuple(reversed(missing))
-
-
-def unmake(directories: tuple[str, ...]) -> None:
-    """Remove directories that a run made and left empty, innermost first."""
-    for directory in reversed(directories):
+def _stage(way: Walk, effect: WriteFile, owners: tuple[int, int]) -> None:
+    directory, name = _directory(way, effect.path, create=True)
+    temporary = temporary_name(name)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary, dir_fd=directory)
+    try:
+        _create(temporary, directory, effect, owners)
+    except OSError:
         with contextlib.suppress(OSError):
-            os.rmdir(directory)
-
-
-def _stage(effect: WriteFile, owners: tuple[int, int]) -> None:
-    with _attempt("write", effect.path), _directory(effect.path, create=True) as (directory, name):
-        temporary = temporary_name(name)
-        with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=directory)
-        try:
-            _create(temporary, directory, effect, owners)
-        except OSError:
+        raise
+
+
+def unmake(directories: Iterable[str]) -> None:
+    """Remove directories that a run made and left empty, given outermost first."""
+    with contextlib.suppress(OSError), Walk() as way:
+        for directory in reversed(tuple(directories)):
             with contextlib.suppress(OSError):
-                os.unlink(temporary, dir_fd=directory)
-            raise
+                way.remove(directory)
 
 
 def commit(effect: WriteFile) -> None:
@@ -127,16 +155,23 @@ def commit(effect: WriteFile) -> None:
     Raises:
         HostError: `changed-under-us` when it is not, `write-failed` when the kernel refuses.
     """
-    _unchanged(effect)
-    with _attempt("write", effect.path), _directory(effect.path, create=True) as (directory, name):
+    with _attempt("write", effect.path), Walk() as way:
+        directory, name = _directory(way, effect.path)
+        _unchanged("write", effect, directory, name)
+        if directory < 0:  # what was staged is gone, too
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         os.rename(temporary_name(name), name, src_dir_fd=directory, dst_dir_fd=directory)
         os.fsync(directory)
 
 
-def _unchanged(effect: WriteFile) -> None:
-    if observe(effect.path) != msgspec.structs.replace(effect.expected, path=effect.path):
+def _unchanged(verb: str, effect: WriteFile | RemoveFile, directory: int, name: str) -> None:
+    with _attempt("read", effect.path):
+        now = _state(effect.path, directory, name)
+    if now.kind == "absent" and isinstance(effect, RemoveFile):
+        return
+    if now != msgspec.structs.replace(effect.expected, path=effect.path):
         raise HostError(
-            f"write {effect.path}: it changed after the plan was made",
+            f"{verb} {effect.path}: it changed after the plan was made",
             code="changed-under-us",
             hint="run again: the next plan starts from what is there now",
         )
@@ -160,90 +195,36 @@ def remove(effect: RemoveFile, keep: frozenset[str]) -> None:
     """Take a file away, with the directories that are empty then; `keep` names those that stay.
 
     Raises:
-        HostError: the kernel refuses. A file that is gone already is no failure.
+        HostError: `changed-under-us` when it is not what planning saw, `write-failed` when the kernel refuses. A file that is
+            gone already is no failure.
     """
-    with _attempt("remove", effect.path), _directory(effect.path, create=False) as (directory, name):
+    with _attempt("remove", effect.path), Walk() as way:
+        directory, name = _directory(way, effect.path)
         if directory >= 0:
+            _unchanged("remove", effect, directory, name)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=directory)
             os.fsync(directory)
-    with _attempt("remove the directory of", effect.path):
-        _remove_empty(effect.path.rpartition("/")[0], keep)
+        with _attempt("remove the directory of", effect.path):
+            way.remove_empty(effect.path.rpartition("/")[0], keep)  # once its last file is forgotten nobody comes back
 
 
-def _remove_empty(directory: str, keep: frozenset[str]) -> None:
-    """Remove a directory and those above while they are empty, durably: once its last file is forgotten nobody comes back."""
-    removed = False
-    while directory and directory not in keep:
-        try:
-            os.rmdir(directory)
-            removed = True
-        except FileNotFoundError:
-            pass  # an earlier run was cut between this one and the one above
-        except OSError as error:
-            if error.errno not in _STAYS:
-                raise
-            break
-        directory = directory.rpartition("/")[0]
-    if removed:
-        _keep_names(directory or "/")
+def sweep(paths: Iterable[str]) -> None:
+    """Remove the temporary files that a failed or killed run may have left beside paths, so that they do not come back."""
+    with contextlib.suppress(OSError), Walk() as way:
+        for path in paths:
+            head, _, name = path.rpartition("/")
+            with contextlib.suppress(OSError):
+                if (directory := way.to(head)) >= 0:
+                    os.unlink(temporary_name(name), dir_fd=directory)
+                    walk.sync(directory)
 
 
-def _keep_names(directory: str) -> None:
-    """Make what was done to the names in a directory outlast a power cut."""
-    descriptor = os.open(directory, _DIRECTORY)
-    with _closing(descriptor):
-        os.fsync(descriptor)
-
-
-def sweep(path: str) -> None:
-    """Remove the temporary file that a failed or killed run may have left beside a path, so that it does not come back."""
+def _directory(way: Walk, path: str, *, create: bool = False) -> tuple[int, str]:
+    """Open the directory of a path, so that its names can be kept; the number is -1 when it is not there."""
     head, _, name = path.rpartition("/")
-    with contextlib.suppress(OSError):
-        os.unlink(f"{head}/{temporary_name(name)}")
-        _keep_names(head)
-
-
-@contextlib.contextmanager
-def _directory(path: str, *, create: bool) -> Generator[tuple[int, str]]:
-    """Open the directory of a path step by step; the number is -1 when it is not there and must not be made."""
-    *parents, name = path.strip("/").split("/")
-    descriptor = os.open("/", _ON_THE_WAY if parents else _DIRECTORY)
-    try:
-        with _attempt("open the directory of", path):
-            for place, part in enumerate(parents, 1):
-                step = _step(descriptor, part, _DIRECTORY if place == len(parents) else _ON_THE_WAY, create=create)
-                os.close(descriptor)
-                descriptor = step
-                if step < 0:
-                    break
-        yield descriptor, name
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
-
-
-def _step(directory: int, name: str, how: int, *, create: bool) -> int:
-    try:
-        return os.open(name, how, dir_fd=directory)
-    except FileNotFoundError:
-        if not create:
-            return -1
-    # Whatever the umask, systemd and others must be able to look inside; a mode set afterwards could be lost in a cut.
-    mask = os.umask(0o022)
-    try:
-        os.mkdir(name, 0o755, dir_fd=directory)
-    finally:
-        os.umask(mask)
-    _sync(directory)
-    return os.open(name, how, dir_fd=directory)
-
-
-def _sync(on_the_way: int) -> None:
-    """Make the names in a directory durable that was opened only to pass through."""
-    descriptor = os.open(".", _DIRECTORY, dir_fd=on_the_way)
-    with _closing(descriptor):
-        os.fsync(descriptor)
+    with _attempt("open the directory of", path):
+        return way.to(head, walk.READABLE, create=create), name
 
 
 @contextlib.contextmanager

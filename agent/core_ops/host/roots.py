@@ -8,16 +8,16 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 from core_ops.errors import HostError
+from core_ops.host.walk import READABLE, Walk
 from core_ops.reconcile.model import RootEntry, RootState
 from core_ops.reconcile.mounted import LIMIT_BYTES, parse
 from core_ops.reconcile.planned import RemoveUndeclared
 
 ENTRY_LIMIT = 10_000
 DEPTH_LIMIT = 16
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class _Unlistable(Exception):  # noqa: N818 - it never leaves this module
@@ -31,8 +31,8 @@ def observe(path: str) -> RootState:
         HostError: the kernel refuses.
     """
     try:
-        with _opened(path) as root:
-            if root < 0:
+        with Walk() as way:
+            if (root := _opened(way, path)) < 0:
                 return RootState(path)
             return RootState(path, tuple(sorted(_Listing(root).below(root, path, 1))))
     except _Unlistable as error:
@@ -45,28 +45,14 @@ def observe(path: str) -> RootState:
         ) from error
 
 
-@contextlib.contextmanager
-def _opened(path: str) -> Generator[int]:
-    """Open a directory step by step without following a link; the number is -1 when it is not there."""
-    descriptor = os.open("/", _DIRECTORY)
+def _opened(way: Walk, path: str) -> int:
+    """Go to a directory without following a link; the number is -1 when it is not there."""
     try:
-        for part in path.strip("/").split("/"):
-            try:
-                step = os.open(part, _DIRECTORY, dir_fd=descriptor)
-            except OSError as error:
-                os.close(descriptor)
-                descriptor = -1
-                if error.errno in {errno.ENOTDIR, errno.ELOOP}:
-                    raise _Unlistable("it, or something on the way to it, is no directory") from error
-                if error.errno != errno.ENOENT:
-                    raise
-                break
-            os.close(descriptor)
-            descriptor = step
-        yield descriptor
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
+        return way.to(path, READABLE)
+    except OSError as error:
+        if error.errno in {errno.ENOTDIR, errno.ELOOP}:
+            raise _Unlistable("it, or something on the way to it, is no directory") from error
+        raise
 
 
 class _Listing:
@@ -96,7 +82,7 @@ class _Listing:
             yield RootEntry(place, "file" if plain else "special")
 
     def _inside(self, directory: int, name: str, place: str, depth: int) -> Iterator[RootEntry]:
-        inner = os.open(name, _DIRECTORY, dir_fd=directory)
+        inner = os.open(name, READABLE, dir_fd=directory)
         try:
             entries = tuple(self.below(inner, place, depth + 1))
         finally:
@@ -135,23 +121,15 @@ def remove(effect: RemoveUndeclared) -> None:
     """
     head, _, name = effect.path.rpartition("/")
     try:
-        with _opened(head) as directory:
-            if directory < 0:
-                return
-            if effect.kind == "file":
+        with Walk() as way:
+            directory = _opened(way, head)
+            if directory >= 0 and effect.kind == "file":
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=directory)
                 os.fsync(directory)
-            else:
-                head = effect.path
+            way.remove_empty(head if effect.kind == "file" else effect.path, {effect.root})
     except (_Unlistable, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise HostError(
             f"remove {effect.path}: {why}", code="write-failed", hint="see whether it is immutable (lsattr); run again"
         ) from error
-    while head != effect.root:
-        try:
-            os.rmdir(head)
-        except OSError:
-            return  # somebody put something in, or it is gone
-        head = head.rpartition("/")[0]

@@ -68,11 +68,13 @@ class Comparison(Value, frozen=True):
     """Everything that differs on one host. `gone` is owned but no longer desired; `reload` says systemd must reread.
 
     `undeclared` is what stands in exclusive roots without having been declared, `networks` what removed files leave at podman.
+    `standing` is what is at the paths of `gone`, by path.
     """
 
     files: dict[str, FileChange]
     units: dict[str, UnitChange]
     gone: tuple[Owned, ...]
+    standing: dict[str, FileState]
     gone_units: tuple[tuple[Owned, UnitState], ...]
     touched: frozenset[str]
     reload: bool
@@ -154,7 +156,8 @@ def compare(
     reload = _must_reload(files, units, gone)
     abandoned = abandoned_networks(graph, changes, gone)
     ended = _gone_units((*gone, *renamed), graph, states)
-    return Comparison(files, units, gone, ended, reach.touched, reload, stray, abandoned, kept)
+    standing = {o.path: seen.get(o.path, FileState(o.path, "absent")) for o in gone}
+    return Comparison(files, units, gone, standing, ended, reach.touched, reload, stray, abandoned, kept)
 
 
 def _unknown(last: LastApplied, up: set[str]) -> set[str]:

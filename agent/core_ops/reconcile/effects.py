@@ -80,7 +80,7 @@ def _file_changes(comparison: Comparison) -> Iterator[Effect]:
             item = change.item
             yield WriteFile(item.object, path, item.content, item.mode, change.seen, item.owner, item.group)
     for owned in sorted(comparison.gone):
-        yield RemoveFile(owned.object, owned.path)
+        yield RemoveFile(owned.object, owned.path, comparison.standing[owned.path])
     yield from comparison.undeclared.removals
 
 

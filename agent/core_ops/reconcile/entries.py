@@ -35,7 +35,9 @@ def entries(desired: Desired, graph: Graph, found: Comparison) -> Iterator[Entry
 
 
 def _blocked(change: FileChange) -> Entry:
-    what = "a file that CoreOps did not write" if change.seen.kind == "file" else "something that is no regular file"
+    what = "a file that CoreOps did not write"
+    if change.seen.kind == "other":
+        what = "something that is no regular file, or lies behind a symbolic link,"
     summary = f"{what} stands at {change.item.path}; move it away, and the next run takes over"
     return Entry(change.item.object, "blocked", (Cause("blocked_prerequisite", summary),))
 

@@ -162,7 +162,7 @@ FileKind = Literal["file", "absent", "other"]
 
 
 class FileState(Value, frozen=True):
-    """What stands at a path. `other` is anything that is not a regular file: it is never replaced."""
+    """What stands at a path. `other` is no regular file, or lies behind a symbolic link: it is never replaced."""
 
     path: str
     kind: FileKind

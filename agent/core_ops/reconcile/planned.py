@@ -78,10 +78,11 @@ class WriteFile(Value, frozen=True, tag="write"):
 
 
 class RemoveFile(Value, frozen=True, tag="remove"):
-    """Take away a file the agent owns."""
+    """Take away a file the agent owns; `expected` is what planning saw there, so that somebody's edit is not lost unseen."""
 
     object: Obj
     path: str
+    expected: FileState
 
 
 class RemoveUndeclared(Value, frozen=True, tag="clean"):
