@@ -102,4 +102,4 @@ def test_an_error_at_any_call_is_named_and_the_next_run_goes_on(swept: Swept, re
     tries = [(p, error) for p in swept.points for error in p.errors]
     record_testsuite_property("errors that an apply was given", len(tries))
     assert not (broken := swept.broken(tries)), broken[:5]
-    assert len(tries) > 300
+    assert len(tries) > 800

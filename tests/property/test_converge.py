@@ -200,7 +200,11 @@ def test_only_units_whose_inputs_changed_are_disturbed(old: Mapping[str, str], n
     disturbed = {e.unit for e in planned.effects if isinstance(e, UnitJob) and e.verb in {"stop", "restart"}}
     pods = {u for u, n in after.nodes.items() if n.object.resource_type == "pod" and _bound(before, u) & disturbed}
     automounts = {u for u in after.nodes.keys() | before.nodes.keys() if u.endswith(".automount")}
-    triggered = {f"{u.removesuffix('.automount')}.mount" for u in automounts - same} & after.nodes.keys()
+    starting = {
+        u for u in automounts & same if after.nodes[u].wanted and not before.nodes[u].wanted
+    }  # other links are no input
+    changing = (automounts - same) | starting
+    triggered = {f"{u.removesuffix('.automount')}.mount" for u in changing} & after.nodes.keys()
     assert not disturbed & same - pods - after.strong_dependents(triggered)
     assert not any(_bound(before, pod) & same for pod in disturbed & same & pods)
 
