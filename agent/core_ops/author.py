@@ -1,15 +1,17 @@
 """The author's verbs: they look at a source tree or at what a host was given, and write nothing."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from core_ops import __version__, outlook, settings
+from core_ops import __version__, outlook, run, settings
 from core_ops.errors import (
     EXIT_FAILED,
     EXIT_OK,
     GivenTreeError,
+    HostError,
     RefusedRevisionError,
     SourceError,
     SourceTreeError,
@@ -26,8 +28,9 @@ from core_ops.reconcile.explain import Unknown
 from core_ops.reconcile.explain import explain as explained
 from core_ops.reconcile.explainview import explain_lines, explain_view
 from core_ops.reconcile.graph import build
-from core_ops.reconcile.model import Desired
+from core_ops.reconcile.model import Desired, LastApplied, Obj
 from core_ops.reconcile.pin import Trust
+from core_ops.reconcile.planned import Entry
 from core_ops.reconcile.sarif import sarif
 
 _FLAGS = ("host", "state_file", "quadlet_dir", "systemd_unit_dir", "config_dir")
@@ -64,7 +67,12 @@ def explain(arguments: argparse.Namespace) -> int:
     """Say what one object is, where it comes from and what starts it."""
     chosen = settings.read({name: getattr(arguments, name, None) for name in _FLAGS})
     given: Path | None = arguments.source_repo
-    desired = tracked(chosen) if given is None else _given(chosen, given)
+    planned: Mapping[Obj, Entry] = {}
+    if given is None:
+        ports, desired, last = tracked(chosen)
+        planned = _planned(ports, desired, last)
+    else:
+        desired = _given(chosen, given)
     found = explained(desired, build(desired), arguments.object)
     if isinstance(found, Unknown):
         names = ", ".join(found.nearest)
@@ -73,9 +81,17 @@ def explain(arguments: argparse.Namespace) -> int:
             code="unknown-object",
             hint=f"did you mean {names}?" if names else "`core-ops plan` names every object",
         )
-    view = explain_view(found, desired.host, desired.source)
+    view = explain_view(found, desired.host, desired.source, planned.get(found.item.object))
     _out().show([msgspec.json.encode(view).decode()] if arguments.json else explain_lines(view))
     return EXIT_OK
+
+
+def _planned(ports: outlook.Ports, desired: Desired, last: LastApplied) -> Mapping[Obj, Entry]:
+    """Return what the next run would do with each object; nothing where the host cannot be looked at."""
+    try:
+        return {e.object: e for e in run.plan(ports, desired, last).entries}
+    except HostError:
+        return {}
 
 
 def _given(chosen: settings.Settings, path: Path) -> Desired:
@@ -100,8 +116,8 @@ def _given(chosen: settings.Settings, path: Path) -> Desired:
         ) from refused
 
 
-def tracked(chosen: settings.Settings) -> Desired:
-    """Return what this host was last told to be, from the local store alone.
+def tracked(chosen: settings.Settings) -> tuple[outlook.Ports, Desired, LastApplied]:
+    """Return what this host was last told to be, from the local store alone, with the host and what is on record of it.
 
     Raises:
         StateError: the host is not initialised, or nothing was ever authenticated here.
@@ -118,4 +134,4 @@ def tracked(chosen: settings.Settings) -> Desired:
         raise StateError(
             "explain an object", code="no-desired-state", hint="`core-ops apply` fetches the first revision"
         )
-    return found.desired
+    return ports, found.desired, found.record.last

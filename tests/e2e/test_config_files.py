@@ -82,6 +82,7 @@ def test_drift_of_owner_and_mode_is_repaired_and_its_user_restarts(site: Site) -
     assert (after["app"] != before["app"], after["other"] != before["other"]) == (True, False)
     explained = site.core_ops("explain", "config/etc/app/key.pem").stdout
     assert "/etc/app/key.pem (mode 0640, owner app, group 4242)" in explained
+    assert "next run     no_op: in sync" in explained
 
 
 def test_an_unknown_user_is_refused_and_nothing_changes(site: Site) -> None:

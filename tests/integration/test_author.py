@@ -221,6 +221,8 @@ def test_a_tracked_host_explains_from_its_own_store(tmp_path: Path) -> None:
     _, problem = run.tracked(ports, wiring.goal(chosen, trust), "agent")
     assert problem is None
     (tmp_path / "repository").rename(tmp_path / "gone")
-    desired = author.tracked(chosen)
+    ports, desired, last = author.tracked(chosen)
+    assert last.desired == desired
+    assert run.plan(ports, desired, last).in_sync
     assert desired.source.revision == revision
     assert [i.object.display_id for i in desired.items] == ["config/etc/web/app.conf"]

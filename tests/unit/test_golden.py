@@ -250,6 +250,16 @@ def _explained() -> ExplainView:
     return explain_view(found, "h1", desired.source)
 
 
+def _explained_on_its_host() -> ExplainView:
+    """What the next run would do stands beside what the repository says."""
+    planned = _drift()
+    desired = of("1", WEB)
+    found = explain(desired, build(desired), "container/web")
+    assert isinstance(found, Explained)
+    entry = next(e for e in planned.entries if e.object == found.item.object)
+    return explain_view(found, "h1", desired.source, entry)
+
+
 def _shown() -> dict[str, str]:
     """Every golden file by name."""
     shown: dict[str, str] = {}
@@ -272,6 +282,9 @@ def _shown() -> dict[str, str]:
     shown["check.sarif"] = msgspec.json.format(sarif(_checked(), "0"), indent=1).decode()
     shown["explain.json"] = msgspec.json.format(msgspec.json.encode(explained), indent=1).decode()
     shown["explain.txt"] = "\n".join(explain_lines(explained))
+    there = _explained_on_its_host()
+    shown["explain-drift.json"] = msgspec.json.format(msgspec.json.encode(there), indent=1).decode()
+    shown["explain-drift.txt"] = "\n".join(explain_lines(there))
     shown["skill.md"] = guide().removesuffix("\n")
     shown["status-refused.txt"] = "\n".join(_status())
     return {name: f"{text}\n" for name, text in shown.items()}

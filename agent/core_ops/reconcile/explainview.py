@@ -13,12 +13,15 @@ from core_ops.reconcile.contract import (
     ObjectView,
     RevisionView,
     View,
+    cause_views,
+    diff_view,
     object_view,
     revision_view,
 )
 from core_ops.reconcile.explain import Explained
 from core_ops.reconcile.layers import Line
 from core_ops.reconcile.model import Obj, Source
+from core_ops.reconcile.planned import Action, Entry
 
 _OWN_SECTION = "X-CoreOps"
 _NOTHING = "nothing starts it"
@@ -62,34 +65,41 @@ class ExplainView(View, frozen=True, kw_only=True, tag_field="view_kind", tag="e
 
     revision_context: RevisionView
     object: ObjectView
-    action_or_outcome: Literal["desired"]
+    action_or_outcome: Action | Literal["desired"]
     causes: tuple[CauseView, ...]
     dependencies: tuple[DependencyView, ...]
     diff: DiffView | UnsetType = UNSET
+    notes: tuple[str, ...] | UnsetType = UNSET
     metadata: ExplainMetadata
     x_coreops: dict[str, str] | UnsetType = UNSET
     summary: str
 
 
-def explain_view(explained: Explained, host: str, source: Source) -> ExplainView:
+def explain_view(explained: Explained, host: str, source: Source, entry: Entry | None = None) -> ExplainView:
     """Return the view of an explanation.
 
     Args:
         explained: what is known of the object.
         host: the host it is for.
         source: the revision it comes from.
+        entry: what the next run would do with it, where the host was looked at.
     """
     item = explained.item
     starts = explained.starts or ((_NOTHING,) if _startable(item.object) else ())
     return ExplainView(
         revision_context=revision_view(source),
         object=object_view(item.object),
-        action_or_outcome="desired",
-        causes=tuple(CauseView("desired_change", f"declared by {layer}") for layer, _ in explained.layers),
+        action_or_outcome=entry.action if entry else "desired",
+        causes=(
+            *(cause_views(entry) if entry else ()),
+            *(CauseView("desired_change", f"declared by {layer}") for layer, _ in explained.layers),
+        ),
         dependencies=(
             *(DependencyView("prerequisite", object_view(o)) for o in explained.requires),
             *(DependencyView("dependent", object_view(o)) for o in explained.required_by),
         ),
+        diff=diff_view(entry) if entry else UNSET,
+        notes=(entry.notes or UNSET) if entry else UNSET,
         metadata=ExplainMetadata(
             host=host,
             path=item.path,
@@ -122,6 +132,7 @@ def explain_lines(view: ExplainView) -> Iterator[str]:
     short = revision if revision.startswith("(") else revision[:8]
     yield printable(f"{view.object.display_id} for host {meta.host} @ {short}")
     fields = (
+        ("next run", _next_run(view)),
         ("file", (f"{meta.path} ({', '.join(_access(meta))})",)),
         ("unit", () if meta.unit is UNSET else (meta.unit,)),
         ("from", tuple(layer.source for layer in meta.layers)),
@@ -134,6 +145,16 @@ def explain_lines(view: ExplainView) -> Iterator[str]:
         for place, entry in enumerate(entries):
             yield printable(f"  {'' if place else name:<12} {entry}")
     yield from _line_lines(meta.lines)
+
+
+def _next_run(view: ExplainView) -> tuple[str, ...]:
+    """Return what would be done and why, where the host was looked at."""
+    if view.action_or_outcome == "desired":
+        return ()
+    declared = len(view.metadata.layers)
+    causes = (f"{view.action_or_outcome}: {c.summary}" for c in view.causes[: len(view.causes) - declared])
+    diff = (view.diff.summary,) if view.diff is not UNSET else ()
+    return (*causes, *diff, *(view.notes if view.notes is not UNSET else ()))
 
 
 def _access(meta: ExplainMetadata) -> Iterator[str]:
