@@ -105,8 +105,9 @@ def _left_out(batch: tuple[Effect, ...], failures: tuple[Failure, ...]) -> tuple
 def _prepared(ports: Ports, remembered: Record, planned: Plan) -> Record:
     """Return the record after everything that can fail without harm: it is written, images and new contents are here."""
     phase(ports, "execution", "started")
-    owned = msgspec.structs.replace(remembered.last, owned=planned.owned, volumes=planned.volumes)
-    voided = msgspec.structs.replace(owned, started=planned.started)
+    owned = msgspec.structs.replace(remembered.last, owned=planned.owned)
+    # What a volume is made from comes with the voided starts: alone it would hide after a cut that its unit has yet to make it.
+    voided = msgspec.structs.replace(owned, started=planned.started, volumes=planned.volumes)
     try:
         ports.store.save(msgspec.structs.replace(remembered, last=owned))  # what is to exist is owned before it exists
         _fetch_images(ports, planned)

@@ -9,6 +9,7 @@ from core_ops.reconcile.compare import subjects
 from core_ops.reconcile.model import Desired
 from core_ops.reconcile.plan import plan
 from core_ops.reconcile.planned import Plan
+from core_ops.reconcile.record import Record
 from fakes import Cut
 from scenes import Scene, of
 from trees import rendered
@@ -172,6 +173,29 @@ def test_a_volume_that_somebody_removed_is_made_anew(*, stopped: bool) -> None:
     assert scene.host.volumes_made["systemd-data"] != old
     assert entry(planned(scene, changed), "volume/data").action == "no_op"
     assert ("stop data-volume.service" in scene.host.log) is not stopped
+
+
+@pytest.mark.parametrize("saves", range(4))
+def test_a_cut_does_not_hide_that_a_removed_volume_is_yet_to_be_made(saves: int) -> None:
+    """At whichever write of the record the run ends, the next one makes the volume, although its unit never went down."""
+    scene = settled(FILES)
+    changed = of("2", {**FILES, VOLUME: "[Volume]\nDevice=/dev/sdz\n"})
+    scene.converge(changed)
+    old = scene.host.volumes_made.pop("systemd-data")
+    scene.host.running.pop("db.service")
+    save, left = scene.store.save, iter(range(saves))
+
+    def until(record: Record) -> None:
+        if next(left, None) is None:
+            raise Cut
+        save(record)
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Cut):
+        patch.setattr(scene.store, "save", until)
+        scene.converge(changed)
+    assert scene.converge(changed).outcome == "converged"
+    assert scene.host.volumes_made.get("systemd-data") not in {None, old}
+    assert entry(planned(scene, changed), "volume/data").action == "no_op"
 
 
 def test_a_decision_outlasts_restarts_cuts_and_other_names() -> None:

@@ -150,7 +150,10 @@ class Walk:
 
 
 def _guard(directory: str, facts: os.stat_result) -> None:
-    """Refuse a directory in which somebody else could put another file in the place of ours."""
+    """Refuse a directory in which somebody else could put another file in the place of ours.
+
+    It is judged here and not when a plan is made: only what is true of the open directory holds for what is written there.
+    """
     if facts.st_uid not in {0, os.geteuid()}:
         raise HostError(
             f"write below {directory}: it belongs to the user with the number {facts.st_uid}",
